@@ -1,0 +1,229 @@
+"""Requests, jobs, models and artifacts as both sides see them.
+
+Paths and URIs cross the wire, never pixels. Every path is absolute: the two processes may stand in
+different folders. Coordinates are in the CRS named beside them.
+"""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from .errors import ErrorInfo
+
+
+@enum.unique
+class TaskName(str, enum.Enum):
+    """What can be asked of the engine."""
+
+    SEGMENT = "segment"
+
+
+@enum.unique
+class JobState(str, enum.Enum):
+    """Where a job stands; ``interrupted`` is a job whose worker vanished and that can go on."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no worker will touch the job again by itself."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One scene: its files and how to understand their numbers."""
+
+    uris: Tuple[str, ...]
+    """Files of one scene: a raster, bands as separate files, tiles of a mosaic, a folder, a
+    ``/vsi…`` path or a STAC item. Absolute."""
+    profile: str = "auto"
+    """Input profile that turns stored numbers into physical ones, as ``NAME`` or
+    ``NAME:KEY=VALUE,…``; ``auto`` reads it from the metadata and refuses to guess."""
+    bands: Dict[str, str] = field(default_factory=dict)
+    """Band by role (common name): a 1-based number, a band description or a file name."""
+    nodata: Optional[float] = None
+    """A value to treat as nodata besides what the files declare."""
+    gsd: Optional[float] = None
+    """Ground sampling distance in metres, for images without georeference only."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of the scene to work on; everything when empty."""
+
+    bounds: Optional[Tuple[float, float, float, float]] = None
+    """``(west, south, east, north)`` in ``bounds_crs``."""
+    bounds_crs: Optional[str] = None
+    """Authority code or WKT; the scene's own CRS when None."""
+    aoi: Optional[str] = None
+    """A vector file (``FILE`` or ``FILE|layername=NAME``) whose polygons limit the result."""
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """Where finished files go. Absolute paths; nothing is written anywhere else."""
+
+    raster: str
+    vector: Optional[str] = None
+    probability: Optional[str] = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """Turn one scene into a class raster."""
+
+    input: InputSpec
+    output: OutputSpec
+    model: str = "auto"
+    """Catalogue id, a model or card file, or ``auto``: the best catalogue model for the bands."""
+    region: Region = field(default_factory=Region)
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1`` …"""
+    min_area: float = 0.0
+    """Smallest polygon kept in the vector output, square metres (pixels without georeference)."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What ``POST /v1/jobs`` takes: the task's name selects the request's shape."""
+
+    task: TaskName
+    request: SegmentRequest
+    label: str = ""
+    """A name for people, such as the layer's."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished file."""
+
+    role: str
+    """``raster``, ``vector``, ``probability``, ``areas``, ``item``, ``picture``."""
+    uri: str
+    media_type: str
+    style: Optional[str] = None
+    """A ``.qml`` to apply, when there is one beside the file."""
+
+
+@dataclass(frozen=True)
+class ClassArea:
+    """One row of the table of areas."""
+
+    class_id: int
+    name: str
+    color: str
+    """``#rrggbb``"""
+    pixels: int
+    area_m2: Optional[float]
+    """On the ellipsoid; None without georeference."""
+    share: float
+    """Of all valid pixels, 0..1."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a finished job has to tell."""
+
+    model: str
+    device: str
+    seconds: float
+    pixels: int
+    """Valid pixels in the result."""
+    areas: Tuple[ClassArea, ...] = ()
+    notes: Tuple[str, ...] = ()
+    """Sentences for the user: the scaling used, a resampling, an assumption."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the store knows it."""
+
+    id: str
+    task: TaskName
+    state: JobState
+    created: str
+    """UTC, ISO 8601, as every time in the contract."""
+    label: str = ""
+    started: Optional[str] = None
+    ended: Optional[str] = None
+    done: int = 0
+    total: int = 0
+    """Progress in ``unit``; 0 of 0 while unknown."""
+    unit: str = ""
+    stage: str = ""
+    last_seq: int = 0
+    """Sequence number of the job's newest event."""
+    artifacts: Tuple[Artifact, ...] = ()
+    summary: Optional[RunSummary] = None
+    error: Optional[ErrorInfo] = None
+
+
+@dataclass(frozen=True)
+class JobList:
+    """Newest first."""
+
+    jobs: Tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelClass:
+    """One class of a model's legend."""
+
+    id: int
+    name: str
+    color: str
+    """``#rrggbb``"""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a user must know to choose a model."""
+
+    id: str
+    title: str
+    task: TaskName
+    summary: str
+    bands: Tuple[str, ...]
+    """Common names, in the model's order."""
+    gsd: float
+    """Metres at which the model works best."""
+    classes: Tuple[ModelClass, ...]
+    license: str
+    installed: bool
+    size: int
+    """Bytes of the model file."""
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelList:
+    """The catalogue."""
+
+    models: Tuple[ModelInfo, ...] = ()
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """The engine's answer to ``hello``."""
+
+    protocol: str
+    version: str
+    pid: int
+    python: str
+    state_dir: str
+    tasks: Tuple[TaskName, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A program that needs the engine; the engine leaves when the last one has gone."""
+
+    pid: int
+    name: str = ""

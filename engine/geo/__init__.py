@@ -1,0 +1,1 @@
+"""Where pixels are: grids, windows, tiles, blocks. Pure values and arithmetic."""

@@ -1,0 +1,131 @@
+"""Pixels from one lattice to another that shares its origin, with the mask carried along.
+
+Each output pixel is a weighted mean of input pixels in a fixed order of additions, so its bits do
+not depend on the window in which it was computed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.geo.window import Window
+
+ROUNDING = 1e-9
+"""Overlaps below this share of a pixel come from floating-point rounding."""
+LEAST_VALID = 0.5
+"""Share of an output pixel's weight that must be valid for the pixel to be."""
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    """For each output pixel along one axis the input pixels that it is made of."""
+
+    index: npt.NDArray[np.intp]
+    """``[taps, n]``, relative to the input window."""
+    weight: F32
+    """``[taps, n]``; columns sum to 1."""
+
+
+def needed_span(start: int, stop: int, factor: float, length: int) -> tuple[int, int]:
+    """Input pixels needed for the output pixels ``start .. stop``.
+
+    Args:
+        start: First output pixel.
+        stop: First output pixel beyond.
+        factor: Input pixels per output pixel.
+        length: Input pixels in all.
+    """
+    reach = 0.0 if factor >= 1 else 1.0
+    first = math.floor(start * factor - reach)
+    last = math.ceil(stop * factor + reach)
+    return max(min(first, length - 1), 0), max(min(last, length), 1)
+
+
+def needed_window(window: Window, factors: tuple[float, float], shape: tuple[int, int]) -> Window:
+    """Input window (of a raster of ``shape``) that ``resample`` needs for an output ``window``."""
+    rows = needed_span(window.row, window.row_stop, factors[0], shape[0])
+    cols = needed_span(window.col, window.col_stop, factors[1], shape[1])
+    return Window.from_spans(rows, cols)
+
+
+def resample(
+    data: F32,
+    valid: npt.NDArray[np.bool_] | None,
+    have: Window,
+    want: Window,
+    factors: tuple[float, float],
+) -> tuple[F32, npt.NDArray[np.bool_]]:
+    """Bring ``data`` to another lattice: area mean when shrinking, linear when enlarging.
+
+    Args:
+        data: ``[C, H, W]`` over ``have``.
+        valid: ``[H, W]``, True where data counts; None: everywhere.
+        have: Window of ``data`` on the input lattice.
+        want: Window asked for, on the output lattice.
+        factors: Input pixels per output pixel, ``(rows, cols)``.
+
+    Returns:
+        ``[C, want]`` and its mask: an output pixel is valid when at least half of its weight is.
+    """
+    rows = _taps(want.row, want.row_stop, factors[0], (have.row, have.row_stop))
+    cols = _taps(want.col, want.col_stop, factors[1], (have.col, have.col_stop))
+    if valid is None or valid.all():
+        out = _along(_along(data, rows, 1), cols, 2)
+        return out, np.ones(want.shape, bool)
+    weight = _along(_along(valid[None].astype(np.float32), rows, 1), cols, 2)[0]
+    masked = np.where(valid, data, np.float32(0))
+    total = _along(_along(masked, rows, 1), cols, 2)
+    found = weight > 0
+    scaled = total / np.where(found, weight, np.float32(1))
+    return scaled.astype(np.float32, copy=False), weight >= LEAST_VALID
+
+
+def _taps(start: int, stop: int, factor: float, have: tuple[int, int]) -> _Taps:
+    position = np.arange(start, stop, dtype=np.float64)
+    found = _area_taps(position, factor) if factor >= 1 else _linear_taps(position, factor)
+    index, weight = found
+    inside = np.clip(index, have[0], have[1] - 1) - have[0]
+    return _Taps(inside, weight.astype(np.float32))
+
+
+def _area_taps(
+    position: npt.NDArray[np.float64], factor: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Share of each input pixel in the interval that an output pixel covers."""
+    low, high = position * factor, (position + 1) * factor
+    first = np.floor(low + ROUNDING).astype(np.intp)
+    steps = np.arange(math.ceil(factor - ROUNDING) + 1)[:, None]
+    index = first + steps
+    overlap = np.minimum(index + 1, high) - np.maximum(index, low)
+    weight = np.clip(overlap, 0, None)
+    weight[weight < ROUNDING] = 0
+    return index, weight / weight.sum(axis=0)
+
+
+def _linear_taps(
+    position: npt.NDArray[np.float64], factor: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """The two input pixels around an output pixel's centre."""
+    centre = (position + 0.5) * factor - 0.5
+    first = np.floor(centre).astype(np.intp)
+    share = centre - first
+    return np.stack([first, first + 1]), np.stack([1 - share, share])
+
+
+def _along(data: F32, taps: _Taps, axis: int) -> F32:
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    total: F32 | None = None
+    for index, weight in zip(taps.index, taps.weight, strict=True):
+        if not weight.any():
+            continue
+        part = np.take(data, index, axis=axis) * weight.reshape(shape)
+        total = part if total is None else np.add(total, part, out=total)
+    assert total is not None  # noqa: S101 - weights of each pixel sum to one
+    return total

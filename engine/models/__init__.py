@@ -1,0 +1,1 @@
+"""Models: their cards, the store that fetches and checks them, the runtimes that run them."""
