@@ -1,0 +1,1 @@
+"""Swath's engine; importing it brings nothing heavy along."""

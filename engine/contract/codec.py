@@ -7,6 +7,7 @@ codec is for sides that have the standard library alone.
 
 import dataclasses
 import enum
+import types
 import typing
 from typing import Any, Type, TypeVar
 
@@ -14,6 +15,9 @@ from .errors import EngineError, ErrorCode
 
 T = TypeVar("T")
 _SCALARS = (bool, int, float, str)
+_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
+_SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
 
 
 def to_plain(value: Any) -> Any:
@@ -39,15 +43,11 @@ def from_plain(kind: Type[T], value: Any, path: str = "$") -> T:
 
 
 def _decode(kind: Any, value: Any, path: str) -> Any:
-    origin = typing.get_origin(kind)
-    if origin is typing.Union:
-        return _decode_optional(kind, value, path)
-    if origin is tuple:
-        return _decode_tuple(typing.get_args(kind), value, path)
-    if origin is dict:
-        item = typing.get_args(kind)[1]
-        entries = _expect(dict, value, path).items()
-        return {str(k): _decode(item, v, f"{path}.{k}") for k, v in entries}
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in _UNIONS:
+        return _decode_optional(args, value, path)
+    if origin in _GENERIC:
+        return _GENERIC[origin](args, value, path)
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(kind, value, path)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -55,20 +55,34 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
     return _decode_scalar(kind, value, path)
 
 
-def _decode_optional(kind: Any, value: Any, path: str) -> Any:
+def _decode_optional(args: Any, value: Any, path: str) -> Any:
     if value is None:
         return None
-    inner = next(a for a in typing.get_args(kind) if a is not type(None))
+    inner = next(a for a in args if a is not type(None))
     return _decode(inner, value, path)
+
+
+def _decode_literal(allowed: Any, value: Any, path: str) -> Any:
+    if value not in allowed:
+        raise _wrong(path, f"one of {', '.join(map(str, allowed))}", value)
+    return value
 
 
 def _decode_tuple(args: Any, value: Any, path: str) -> Any:
     items = _expect(list, list(value) if isinstance(value, tuple) else value, path)
-    if len(args) == 2 and args[1] is Ellipsis:
+    if Ellipsis in args:
         return tuple(_decode(args[0], v, f"{path}[{i}]") for i, v in enumerate(items))
     if len(items) != len(args):
         raise _wrong(path, f"{len(args)} values", items)
     return tuple(_decode(a, v, f"{path}[{i}]") for i, (a, v) in enumerate(zip(args, items)))
+
+
+def _decode_dict(args: Any, value: Any, path: str) -> Any:
+    entries = _expect(dict, value, path).items()
+    return {str(k): _decode(args[1], v, f"{path}.{k}") for k, v in entries}
+
+
+_GENERIC = {tuple: _decode_tuple, dict: _decode_dict, typing.Literal: _decode_literal}
 
 
 def _decode_dataclass(kind: Any, value: Any, path: str) -> Any:
@@ -107,7 +121,7 @@ def _expect(kind: Any, value: Any, path: str) -> Any:
 
 def _wrong(path: str, wanted: str, got: Any) -> EngineError:
     shown = repr(got)
-    shown = shown if len(shown) <= 60 else shown[:57] + "…"
+    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
     return EngineError(
         ErrorCode.REQUEST_INVALID,
         f"{path} should be {wanted}, not {shown}.",

@@ -66,15 +66,6 @@ class Grid:
         moved = self.transform @ Affine.translation(window.col, window.row)
         return replace(self, transform=moved, shape=window.shape)
 
-    def lattice(self, factors: tuple[float, float]) -> Grid:
-        """A grid with the same origin whose pixels are ``(rows, cols)`` times as large.
-
-        It covers this grid; its last row and column may reach beyond.
-        """
-        rows, cols = (
-            max(1, math.ceil(n / f - 1e-9)) for n, f in zip(self.shape, factors, strict=True)
-        )
-        return Grid(self.crs, self.transform @ Affine.scale(factors[1], factors[0]), (rows, cols))
 
     def window_of(self, bounds: tuple[float, float, float, float]) -> Window:
         """The pixels that ``bounds`` (west, south, east, north; the grid's CRS) touch.

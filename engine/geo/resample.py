@@ -16,8 +16,6 @@ from engine.geo.window import Window
 
 ROUNDING = 1e-9
 """Overlaps below this share of a pixel come from floating-point rounding."""
-LEAST_VALID = 0.5
-"""Share of an output pixel's weight that must be valid for the pixel to be."""
 
 F32 = npt.NDArray[np.float32]
 
@@ -60,7 +58,7 @@ def resample(
     have: Window,
     want: Window,
     factors: tuple[float, float],
-) -> tuple[F32, npt.NDArray[np.bool_]]:
+) -> tuple[F32, F32]:
     """Bring ``data`` to another lattice: area mean when shrinking, linear when enlarging.
 
     Args:
@@ -71,19 +69,20 @@ def resample(
         factors: Input pixels per output pixel, ``(rows, cols)``.
 
     Returns:
-        ``[C, want]`` and its mask: an output pixel is valid when at least half of its weight is.
+        ``[C, want]`` and, for each output pixel, the share of its weight that was valid;
+        a pixel of share 0 has no meaning.
     """
     rows = _taps(want.row, want.row_stop, factors[0], (have.row, have.row_stop))
     cols = _taps(want.col, want.col_stop, factors[1], (have.col, have.col_stop))
     if valid is None or valid.all():
         out = _along(_along(data, rows, 1), cols, 2)
-        return out, np.ones(want.shape, bool)
+        return out, np.ones(want.shape, np.float32)
     weight = _along(_along(valid[None].astype(np.float32), rows, 1), cols, 2)[0]
     masked = np.where(valid, data, np.float32(0))
     total = _along(_along(masked, rows, 1), cols, 2)
     found = weight > 0
     scaled = total / np.where(found, weight, np.float32(1))
-    return scaled.astype(np.float32, copy=False), weight >= LEAST_VALID
+    return scaled.astype(np.float32, copy=False), weight
 
 
 def _taps(start: int, stop: int, factor: float, have: tuple[int, int]) -> _Taps:

@@ -9,6 +9,8 @@ from engine.contract.messages import ModelClass, TaskName
 from engine.geo.tiling import TileRule
 
 Quantity = Literal["toa_reflectance", "surface_reflectance", "reflectance", "rgb", "raw"]
+Activation = Literal["softmax", "sigmoid", "none"]
+MergeRule = Literal["crop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class ModelOutput:
 
     classes: tuple[ModelClass, ...]
     """In the order of the score channels; ``id`` is the value written to the raster."""
-    activation: Literal["softmax", "sigmoid", "none"]
+    activation: Activation
     nodata: int = 255
     """Value of the class raster where there is no result; never a class id."""
 
@@ -70,7 +72,7 @@ class ModelCard:
     task: TaskName
     input: ModelInput
     tiling: TileRule
-    merge: Literal["crop"]
+    merge: MergeRule
     output: ModelOutput
     file: ModelFile
     license: str
@@ -81,3 +83,5 @@ class ModelCard:
     """Sentences: where the model is known to fail."""
     metrics: tuple[str, ...] = ()
     """Sentences: figures with data set and source."""
+    architecture: str = ""
+    """The network in a few words."""

@@ -1,0 +1,1 @@
+"""The command ``swath``: the same jobs from a terminal."""

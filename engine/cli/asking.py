@@ -1,0 +1,107 @@
+"""What was typed becomes a request."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from engine.contract.errors import EngineError, ErrorCode
+from engine.jobs.submission import is_remote
+
+_NEXT_BAND = re.compile(r",(?=[\w-]+=)")
+_DURATION = re.compile(r"(\d+)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+CORNERS = 4
+
+
+def absolute(path: str) -> str:
+    """A path that means the same everywhere; ``/vsi…`` and URIs as they are."""
+    return path if is_remote(path) else str(Path(path).expanduser().absolute())
+
+
+def input_uris(names: Sequence[str]) -> tuple[str, ...]:
+    """The inputs named; patterns that the shell left alone (Windows does) are filled in."""
+    found: list[str] = []
+    for name in names:
+        is_pattern = glob.has_magic(name) and not is_remote(name) and not Path(name).exists()
+        matches = sorted(glob.glob(name)) if is_pattern else []  # noqa: PTH207 - also absolute
+        found += matches or [name]
+    return tuple(absolute(name) for name in found)
+
+
+def vector_reference(text: str) -> str:
+    """``FILE`` or ``FILE|layername=NAME`` with the file's absolute path."""
+    file, bar, rest = text.partition("|")
+    return f"{absolute(file)}{bar}{rest}"
+
+
+def model_reference(text: str) -> str:
+    """A model's id, or the absolute path of a model or card file."""
+    return absolute(text) if Path(text).suffix.lower() in (".onnx", ".json") else text
+
+
+def bands_by_role(texts: Sequence[str]) -> dict[str, str]:
+    """Bands from ``role=band,role=band``.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
+    pairs = [pair for text in texts for pair in _NEXT_BAND.split(text)]
+    chosen = {}
+    for pair in pairs:
+        role, equals, band = pair.partition("=")
+        if not (role.strip() and equals and band.strip()):
+            raise wrong("--bands", pair, "blue=2,green=3")
+        chosen[role.strip()] = band.strip()
+    return chosen
+
+
+def split_bounds(argv: Sequence[str]) -> list[str]:
+    """The arguments with ``--bounds W,S,E,N`` taken apart into four values.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` when there are not four.
+    """
+    taken: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*taken, word, *rest]
+        name, equals, value = word.partition("=")
+        if name == "--bounds" and (equals or (rest and "," in rest[0])):
+            taken += [name, *_four(value if equals else rest.pop(0))]
+        else:
+            taken.append(word)
+    return taken
+
+
+def _four(text: str) -> list[str]:
+    values = text.replace(",", " ").split()
+    if len(values) != CORNERS:
+        raise wrong("--bounds", text, "WEST,SOUTH,EAST,NORTH")
+    return values
+
+
+def duration(text: str) -> timedelta:
+    """A time such as ``7d``, ``12h`` or ``90m``.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise wrong("--older-than", text, "7d, 12h or 90m")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def wrong(option: str, got: str, example: str) -> EngineError:
+    """The error of an option that cannot be understood."""
+    return EngineError(
+        ErrorCode.REQUEST_INVALID,
+        f"{option} cannot be «{got}».",
+        f"Write it like {example}.",
+    )

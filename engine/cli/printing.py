@@ -1,0 +1,79 @@
+"""Words on the terminal: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.contract.codec import to_plain
+from engine.contract.errors import ErrorInfo
+from engine.contract.messages import ClassArea, Job
+
+SQUARE_KM = 1e6
+SHOW_KM_FROM = 1e5
+"""Square metres from which a table speaks of square kilometres."""
+
+
+def say(text: str = "") -> None:
+    """A line of the result."""
+    sys.stdout.write(f"{text}\n")
+
+
+def note(text: str) -> None:
+    """A line beside the result."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def complain(error: ErrorInfo) -> None:
+    """An error, and what to do about it."""
+    note(f"error {error.code.value}: {error.message}")
+    if error.hint:
+        note(f"hint: {error.hint}")
+
+
+def say_json(message: Any) -> None:
+    """A message for programs."""
+    say(json.dumps(to_plain(message), indent=2, ensure_ascii=False))
+
+
+def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
+    """Rows as lines of aligned columns; those in ``right`` are aligned to the right."""
+    table = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+
+    def cell(index: int, text: str) -> str:
+        return text.rjust(widths[index]) if index in right else text.ljust(widths[index])
+
+    return ["  ".join(cell(i, text) for i, text in enumerate(row)).rstrip() for row in table]
+
+
+def say_result(job: Job) -> None:
+    """What a finished job found, and where it lies."""
+    if job.summary is not None and job.summary.areas:
+        say()
+        for line in _area_table(job.summary.areas):
+            say(line)
+        say("Mapped areas, not corrected for the map's own errors.")
+    say()
+    for line in columns((a.role, a.uri) for a in job.artifacts):
+        say(line)
+
+
+def _area_table(areas: Sequence[ClassArea]) -> list[str]:
+    largest = max((a.area_m2 or 0 for a in areas), default=0)
+    rows = [("class", "pixels", "share", "area")]
+    for a in areas:
+        row = (a.name, f"{a.pixels:,}", f"{100 * a.share:.2f} %", _area(a.area_m2, largest))
+        rows.append(row)
+    return columns(rows, right=frozenset({1, 2, 3}))
+
+
+def _area(area: float | None, largest: float) -> str:
+    if area is None:
+        return "-"
+    if largest >= SHOW_KM_FROM:
+        return f"{area / SQUARE_KM:,.3f} km²"
+    return f"{area:,.1f} m²"

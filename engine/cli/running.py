@@ -1,0 +1,38 @@
+"""A job done here, in front of the user."""
+
+from __future__ import annotations
+
+from engine.cli.exits import exit_code_of
+from engine.cli.printing import complain, note, say_json, say_result
+from engine.cli.progress import display
+from engine.contract.messages import Job, JobState, Submission
+from engine.contract.places import state_dir
+from engine.jobs.processes import this_process
+from engine.jobs.run import run_job, sweep
+from engine.jobs.stopping import StopRequest
+from engine.jobs.store import JobStore
+
+
+def submit_here(submission: Submission, *, quiet: bool) -> Job:
+    """Create a job and do it in this process."""
+    store = JobStore(state_dir())
+    sweep(store)
+    return do_here(store, store.create(submission, this_process()), quiet=quiet)
+
+
+def do_here(store: JobStore, job: Job, *, quiet: bool) -> Job:
+    """Do a job that waits for this process, with progress on stderr."""
+    stop = StopRequest(lambda: note("Stopping; Ctrl-C once more stops at once."))
+    with stop.on_signals(), display(quiet=quiet) as show:
+        return run_job(store, job.id, watch=show, stop=stop)
+
+
+def conclude(job: Job, *, as_json: bool, quiet: bool) -> int:
+    """Say how a job ended; the exit code."""
+    if as_json:
+        say_json(job)
+    elif job.state is JobState.SUCCEEDED and not quiet:
+        say_result(job)
+    if job.error is not None:
+        complain(job.error)
+    return exit_code_of(job)

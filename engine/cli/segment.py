@@ -1,0 +1,126 @@
+"""``swath segment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli import asking
+from engine.cli.running import conclude, submit_here
+from engine.contract.messages import (
+    InputSpec,
+    OutputSpec,
+    Region,
+    SegmentRequest,
+    Submission,
+    TaskName,
+)
+
+Bounds = tuple[float, float, float, float]
+
+
+def segment(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Files of one scene: a raster, bands as separate files, tiles of a mosaic, "
+            "a folder, a /vsi… path or a STAC item.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="The class raster to write (GeoTIFF).")
+    ],
+    *,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="ID|FILE",
+            help="A model of `swath models list`, or a model or card file; auto takes the best "
+            "one for the bands.",
+        ),
+    ] = "auto",
+    vector: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Also write polygons (GeoPackage).")
+    ] = None,
+    probability: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Also write the probability of every class (GeoTIFF)."),
+    ] = None,
+    bands: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=BAND,…",
+            help="Bands by role: a number, a description or a file name, as in blue=2,green=3.",
+        ),
+    ] = None,
+    input_profile: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:KEY=VALUE]",
+            help="What the stored numbers mean; auto reads it from the metadata.",
+        ),
+    ] = "auto",
+    nodata: Annotated[
+        float | None,
+        typer.Option(metavar="VALUE", help="A value without data, besides what the files say."),
+    ] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option(metavar="METRES", help="Pixel size of an image without georeference."),
+    ] = None,
+    bounds: Annotated[
+        Bounds | None,
+        typer.Option(metavar="W S E N", help="Only this extent; also as W,S,E,N."),
+    ] = None,
+    bounds_crs: Annotated[
+        str | None,
+        typer.Option(metavar="CRS", help="CRS of the extent; the scene's own if not given."),
+    ] = None,
+    aoi: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Only inside the polygons of FILE, or FILE|layername=NAME."
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 and so on.")
+    ] = "auto",
+    min_area: Annotated[
+        float,
+        typer.Option(metavar="M2", min=0, help="Smallest polygon to keep, in square metres."),
+    ] = 0.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the finished job as JSON on stdout.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Turn a scene into a raster of classes, such as clouds and their shadows."""
+    request = SegmentRequest(
+        input=InputSpec(
+            uris=asking.input_uris(inputs),
+            profile=input_profile,
+            bands=asking.bands_by_role(bands or []),
+            nodata=nodata,
+            gsd=gsd,
+        ),
+        output=OutputSpec(
+            raster=asking.absolute(output),
+            vector=vector and asking.absolute(vector),
+            probability=probability and asking.absolute(probability),
+            overwrite=overwrite,
+        ),
+        model=asking.model_reference(model),
+        region=Region(bounds, bounds_crs, aoi and asking.vector_reference(aoi)),
+        device=device,
+        min_area=min_area,
+    )
+    label = Path(inputs[0]).stem
+    job = submit_here(Submission(TaskName.SEGMENT, request, label), quiet=quiet)
+    raise typer.Exit(conclude(job, as_json=as_json, quiet=quiet))

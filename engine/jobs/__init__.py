@@ -1,0 +1,1 @@
+"""Jobs: the store that remembers them, the queue, and the process that does the work."""

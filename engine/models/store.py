@@ -1,0 +1,180 @@
+"""Where model files are kept: by content, checked when they come in and when they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from engine.contract.errors import EngineError, ErrorCode
+from engine.models.card import ModelCard
+from engine.models.cardfile import card_to_json, is_model_id, read_card
+from engine.models.checksum import mismatch, sha256_of
+from engine.models.disk import translated, whole_file
+
+Progress = Callable[[int, int], None]
+"""Bytes so far, bytes in all (0 while unknown)."""
+Cancelled = Callable[[], bool]
+
+
+def silent(_done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def never() -> bool:
+    """Nobody cancels."""
+    return False
+
+
+class ModelStore:
+    """Model files under one folder; several processes may use it at once.
+
+    ``sha256/<first two>/<sha256>/<file>`` are the models, ``archives/`` the packages they were
+    taken from, ``cards/`` cards that users added. A ``file:`` model is used where it lies.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def is_installed(self, card: ModelCard) -> bool:
+        """Whether the model's file is there; one of ours also in its right size."""
+        with contextlib.suppress(OSError):
+            size = self._place(card).stat().st_size
+            return size == card.file.size or _local_path(card) is not None
+        return False
+
+    def path(self, card: ModelCard) -> Path:
+        """The model's file; ``open_model`` checks its content on every use.
+
+        Raises:
+            EngineError: ``MODEL_NOT_INSTALLED``.
+        """
+        if self.is_installed(card):
+            return self._place(card)
+        local = _local_path(card)
+        if local is not None:
+            raise EngineError(
+                ErrorCode.MODEL_NOT_INSTALLED,
+                f"The file of the model {card.id} is not at {local}.",
+                "Put the file back, or correct the model's card.",
+            )
+        raise EngineError(
+            ErrorCode.MODEL_NOT_INSTALLED,
+            f"The model {card.id} is not installed.",
+            f"Install it with `swath models install {card.id}`.",
+        )
+
+    def install(
+        self, card: ModelCard, progress: Progress = silent, cancelled: Cancelled = never
+    ) -> Path:
+        """Fetch the model's file unless it is there, check it, and say where it is.
+
+        Raises:
+            EngineError: ``MODEL_HASH_MISMATCH`` (nothing is kept), ``MODEL_DOWNLOAD_FAILED``,
+                ``DISK_FULL``, ``STATE_UNUSABLE``.
+            CancelledError: when ``cancelled`` says so; what came in is kept for the next try.
+        """
+        target = self._place(card)
+        if self.is_installed(card) and sha256_of(target) == card.file.sha256:
+            return target
+        if _local_path(card) is not None:
+            return self.verify(card)
+        from engine.models.fetch import fetch_member  # noqa: PLC0415 - loads the network libraries
+
+        fetch_member(
+            card.file.uri,
+            card.file.sha256,
+            target,
+            cache=self.root,
+            size=card.file.size,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        return target
+
+    def verify(self, card: ModelCard) -> Path:
+        """The model's file, after reading all of it; a wrong one of ours is deleted.
+
+        Raises:
+            EngineError: ``MODEL_NOT_INSTALLED``, ``MODEL_HASH_MISMATCH``.
+        """
+        path = self.path(card)
+        found = sha256_of(path)
+        if found == card.file.sha256:
+            return path
+        if _local_path(card) is not None:
+            hint = "Take the file that the card was written for, or write a card for this one."
+            raise mismatch(str(path), card.file.sha256, found, hint)
+        self.remove(card)
+        hint = f"It was deleted; install it again with `swath models install {card.id}`."
+        raise mismatch(str(path), card.file.sha256, found, hint)
+
+    def remove(self, card: ModelCard) -> None:
+        """Delete the model's file; a ``file:`` model is its owner's and stays."""
+        place = self._place(card)
+        if _local_path(card) is not None or not place.parent.exists():
+            return
+        with translated(place):
+            shutil.rmtree(place.parent)
+
+    def files(self) -> tuple[Path, ...]:
+        """Every model file kept here."""
+        found = (self.root / "sha256").glob("*/*/*")
+        return tuple(sorted(p for p in found if not p.name.startswith(".")))
+
+    def clean_archives(self) -> int:
+        """Delete packages and unfinished downloads; the number of bytes freed."""
+        freed = 0
+        for name in ("archives", "partial"):
+            folder = self.root / name
+            files = [p for p in folder.rglob("*") if p.is_file()]
+            freed += sum(p.stat().st_size for p in files)
+            with translated(folder):
+                for path in files:
+                    path.unlink(missing_ok=True)
+        return freed
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Cards that users added; a broken one is named once its id is asked for."""
+        found = []
+        for path in sorted((self.root / "cards").glob("*.json")):
+            with contextlib.suppress(EngineError):
+                found.append(read_card(path))
+        return tuple(found)
+
+    def card(self, model_id: str) -> ModelCard | None:
+        """The card that a user added under this id.
+
+        Raises:
+            EngineError: ``MODEL_INVALID`` when it is broken.
+        """
+        path = self.root / "cards" / f"{model_id}.json"
+        return read_card(path) if is_model_id(model_id) and path.is_file() else None
+
+    def add_card(self, card: ModelCard) -> None:
+        """Keep a card, so that its id is known from now on."""
+        text = json.dumps(card_to_json(card), indent=2, ensure_ascii=False)
+        with whole_file(self.root / "cards" / f"{card.id}.json") as file:
+            file.write(text.encode())
+
+    def _place(self, card: ModelCard) -> Path:
+        local = _local_path(card)
+        if local is not None:
+            return local
+        name = urlsplit(card.file.uri).path.rsplit("/", 1)[-1] or "model.onnx"
+        sha256 = card.file.sha256
+        return self.root / "sha256" / sha256[:2] / sha256 / name
+
+
+def _local_path(card: ModelCard) -> Path | None:
+    """The path behind a ``file:`` URI."""
+    parts = urlsplit(card.file.uri)
+    if parts.scheme != "file":
+        return None
+    from urllib.request import url2pathname  # noqa: PLC0415 - loads an HTTP client, for this alone
+
+    share = f"//{parts.netloc}" if parts.netloc not in ("", "localhost") else ""
+    return Path(url2pathname(share + parts.path))

@@ -1,0 +1,61 @@
+"""All files that a run delivers, derived from the ones that were asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.contract.messages import OutputSpec
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Final names."""
+
+    raster: Path
+    probability: Path | None
+    vector: Path | None
+
+    @classmethod
+    def of(cls, output: OutputSpec) -> Destination:
+        """The files that ``output`` asks for."""
+        probability = Path(output.probability) if output.probability is not None else None
+        vector = Path(output.vector) if output.vector is not None else None
+        return cls(Path(output.raster), probability, vector)
+
+    @property
+    def asked(self) -> tuple[Path, ...]:
+        """What the user named."""
+        chosen = (self.raster, self.probability, self.vector)
+        return tuple(path for path in chosen if path is not None)
+
+    @property
+    def sidecars(self) -> tuple[Path, ...]:
+        """What comes beside it."""
+        beside = (self.legend, self.raster_style, self.areas, self.item)
+        return beside if self.probability is None else (*beside, self.probability_style)
+
+    @property
+    def legend(self) -> Path:
+        """Class names, where GDAL looks for them."""
+        return self.raster.with_name(f"{self.raster.name}.aux.xml")
+
+    @property
+    def raster_style(self) -> Path:
+        """Where QGIS looks for the raster's style."""
+        return self.raster.with_suffix(".qml")
+
+    @property
+    def probability_style(self) -> Path:
+        """Where QGIS looks for the probability raster's style."""
+        return (self.probability or self.raster).with_suffix(".qml")
+
+    @property
+    def areas(self) -> Path:
+        """The table of areas."""
+        return self.raster.with_name(f"{self.raster.stem}_areas.csv")
+
+    @property
+    def item(self) -> Path:
+        """The STAC item."""
+        return self.raster.with_suffix(".json")

@@ -1,0 +1,1 @@
+"""From classes to polygons: traced block by block, stitched at the seams."""

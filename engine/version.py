@@ -1,0 +1,3 @@
+"""The engine's version, the same as the product's."""
+
+VERSION = "0.1.0"

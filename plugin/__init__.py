@@ -1,0 +1,1 @@
+"""The part of Swath that runs in QGIS: pure Python on ``qgis.PyQt`` and ``requests``."""

@@ -1,0 +1,152 @@
+"""The toolbar and the menu: each button opens or asks, the work is done elsewhere."""
+
+from typing import List, Optional
+
+import processing
+from qgis.core import Qgis, QgsApplication, QgsMapLayer, QgsProject, QgsRasterLayer, QgsTask
+from qgis.PyQt.QtGui import QIcon
+from qgis.PyQt.QtWidgets import QAction, QFileDialog, QMessageBox
+
+from ..engine.contract.errors import EngineError, ErrorCode
+from ..engine.contract.messages import EngineInfo, ModelList
+from .layers import is_result
+from .process import Launch, ensure_engine, may_have_engine
+from .settings import choose_engine, current_launch, icon_path
+
+MENU = "Swath"
+ALGORITHM = "swath:segment"
+
+
+class Actions:
+    """Swath's buttons; ``add`` and ``remove`` mirror each other."""
+
+    def __init__(self, iface) -> None:
+        self.iface = iface
+        self.toolbar = None
+        self.segment: Optional[QAction] = None
+        self.status: Optional[QAction] = None
+        self.task: Optional[EngineStatus] = None
+
+    def add(self) -> None:
+        """Show the toolbar and the menu entries."""
+        self.toolbar = self.iface.addToolBar("Swath")
+        self.toolbar.setObjectName("SwathToolBar")
+        self.segment = self._action("segment", "Segment raster…", self.open_segment)
+        self.segment.setToolTip("Find the classes of a trained model, such as clouds, in a raster")
+        self.status = self._action("engine", "Engine status", self.show_status)
+        self.status.setToolTip("Is Swath's engine, the program that computes, ready?")
+        for action in self._all():
+            self.toolbar.addAction(action)
+            self.iface.addPluginToRasterMenu(MENU, action)
+
+    def remove(self) -> None:
+        """Leave QGIS as it was before ``add``."""
+        for action in self._all():
+            self.iface.removePluginRasterMenu(MENU, action)
+            self.toolbar.removeAction(action)
+            action.deleteLater()
+        self.iface.mainWindow().removeToolBar(self.toolbar)
+        self.toolbar.deleteLater()
+        self.toolbar = self.segment = self.status = None
+
+    def _action(self, name: str, text: str, slot) -> QAction:
+        action = QAction(QIcon(icon_path(name)), text, self.iface.mainWindow())
+        action.setObjectName(f"swath_{name}")
+        action.triggered.connect(lambda _checked=False: slot())
+        return action
+
+    def _all(self) -> List[QAction]:
+        return [action for action in (self.segment, self.status) if action is not None]
+
+    def open_segment(self) -> None:
+        """Open the algorithm's dialog on the raster at hand; it does not block the map."""
+        problem = may_have_engine(current_launch())
+        if problem is not None:
+            self.explain(problem)
+            return
+        layer = raster_at_hand(self.iface.activeLayer())
+        dialog = processing.createAlgorithmDialog(ALGORITHM, {"INPUT": layer} if layer else {})
+        dialog.show()
+
+    def show_status(self) -> None:
+        """Start the engine when it does not run, in the background, and tell how it is."""
+        if self.task is not None:
+            return
+        self.task = EngineStatus(current_launch(), self._tell_status)
+        QgsApplication.taskManager().addTask(self.task)
+
+    def _tell_status(self, task: "EngineStatus") -> None:
+        self.task = None
+        if task.problem is not None:
+            self.explain(task.problem)
+            return
+        text = status_text(task.engine, task.models)
+        self.iface.messageBar().pushMessage("Swath", text, Qgis.MessageLevel.Success, 0)
+
+    def explain(self, problem: EngineError) -> None:
+        """Say what is wrong with the engine and offer to choose another; does not block."""
+        box = QMessageBox(self.iface.mainWindow())
+        box.setObjectName("swath_problem")
+        box.setIcon(QMessageBox.Icon.Information)
+        box.setWindowTitle("Swath")
+        box.setText(problem.message)
+        box.setInformativeText(problem.hint)
+        box.setStandardButtons(QMessageBox.StandardButton.Close)
+        if problem.code in (ErrorCode.ENGINE_NOT_FOUND, ErrorCode.ENGINE_START_FAILED):
+            choose = box.addButton("Choose engine…", QMessageBox.ButtonRole.ActionRole)
+            choose.clicked.connect(self.ask_for_engine)
+        box.finished.connect(box.deleteLater)
+        box.open()
+
+    def ask_for_engine(self) -> None:
+        """Let the user point at the engine, then see whether it answers."""
+        path, _ = QFileDialog.getOpenFileName(
+            self.iface.mainWindow(), "The engine's Python, or its program swath"
+        )
+        if path:
+            choose_engine(path)
+            self.show_status()
+
+
+class EngineStatus(QgsTask):
+    """Reaches the engine apart from the GUI's thread, then calls back in it."""
+
+    def __init__(self, launch: Launch, done) -> None:
+        super().__init__("Asking Swath's engine", QgsTask.Flag.CanCancel)
+        self._launch = launch
+        self._done = done
+        self.engine: Optional[EngineInfo] = None
+        self.models = ModelList()
+        self.problem: Optional[EngineError] = None
+
+    def run(self):
+        """In a thread of the task manager."""
+        try:
+            client = ensure_engine(self._launch, self.isCanceled)
+            self.engine, self.models = client.hello(), client.models()
+        except EngineError as error:
+            self.problem = error
+        return self.problem is None
+
+    def finished(self, _result):
+        """Back in the GUI's thread."""
+        self._done(self)
+
+
+def status_text(engine: EngineInfo, models: ModelList) -> str:
+    """One line: ready, and which versions."""
+    installed = sum(model.installed for model in models.models)
+    return (
+        f"READY: engine {engine.version}, protocol {engine.protocol}, Python {engine.python}, "
+        f"process {engine.pid}; {installed} of {len(models.models)} models installed. "
+        f"State: {engine.state_dir}"
+    )
+
+
+def raster_at_hand(active: Optional[QgsMapLayer]) -> Optional[QgsRasterLayer]:
+    """The active layer when it is imagery, else the topmost imagery; no result of Swath's."""
+    order = QgsProject.instance().layerTreeRoot().layerOrder()
+    for layer in ([active] if active else []) + order:
+        if isinstance(layer, QgsRasterLayer) and not is_result(layer):
+            return layer
+    return None

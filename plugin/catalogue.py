@@ -1,0 +1,50 @@
+"""The bundled model cards, read as plain JSON: no engine is needed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Tuple
+
+SEGMENTATION = "semantic-segmentation"
+
+
+@dataclass(frozen=True)
+class CardChoice:
+    """What a user chooses a model by."""
+
+    id: str
+    title: str
+    summary: str
+    tasks: Tuple[str, ...]
+    """In the words of STAC's machine learning model extension."""
+    bands: Tuple[str, ...]
+    gsd: float
+    license: str
+
+
+def read_cards(folder: Path, task: str) -> Tuple[CardChoice, ...]:
+    """The cards of ``folder`` for one task, by id; a file that is no card is passed over."""
+    found = (_read_card(path) for path in folder.glob("*.json"))
+    cards = (card for card in found if card is not None and task in card.tasks)
+    return tuple(sorted(cards, key=lambda card: card.id))
+
+
+def _read_card(path: Path) -> Optional[CardChoice]:
+    try:
+        card = json.loads(path.read_text("utf-8"))
+        return CardChoice(
+            id=card["id"],
+            title=card["mlm:name"],
+            summary=card["description"],
+            tasks=tuple(card["mlm:tasks"]),
+            bands=tuple(card["mlm:input"][0]["bands"]),
+            gsd=float(card["mlm:input"][0]["gsd"]),
+            license=card["license"],
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def title_of(cards: Tuple[CardChoice, ...], model: str) -> str:
+    """The title of a model for people; its own name when it is in no card."""
+    return next((card.title for card in cards if card.id == model), Path(model).stem)

@@ -1,0 +1,1 @@
+"""Swath in the Processing toolbox; the only callers of the engine's client."""

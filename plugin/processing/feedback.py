@@ -1,0 +1,60 @@
+"""A job's events, told through Processing's feedback."""
+
+from ...engine.contract.events import Event, EventKind
+from ...engine.contract.messages import ClassArea, EngineInfo, Job, RunSummary
+
+SQUARE_KM = 1e6
+
+
+class JobFeedback:
+    """Called with every event of one job."""
+
+    def __init__(self, feedback) -> None:
+        self._feedback = feedback
+        self._stage = ""
+
+    def __call__(self, event: Event) -> None:
+        if event.kind is EventKind.PROGRESS:
+            self._progress(event)
+        elif event.kind is EventKind.MESSAGE:
+            tell = self._feedback.pushWarning if event.level == "warning" else self.say
+            tell(event.text or "")
+        elif event.kind is EventKind.ARTIFACT and event.artifact is not None:
+            self.say(f"Finished: {event.artifact.uri}")
+
+    def _progress(self, event: Event) -> None:
+        if event.stage and event.stage != self._stage:
+            self._stage = event.stage
+            self._feedback.setProgressText(_sentence_case(event.stage))
+        if event.total:
+            self._feedback.setProgress(100.0 * (event.done or 0) / event.total)
+
+    def say(self, text: str) -> None:
+        """One line for the user."""
+        self._feedback.pushInfo(text)
+
+    def say_engine(self, engine: EngineInfo) -> None:
+        """Which engine does the work."""
+        self.say(f"Swath engine {engine.version}, process {engine.pid}, Python {engine.python}")
+
+    def say_job(self, job: Job) -> None:
+        """How the work is called, for the engine's own command line."""
+        self._feedback.pushCommandInfo(f"swath jobs show {job.id}")
+
+    def say_summary(self, summary: RunSummary) -> None:
+        """What came out."""
+        self.say(f"{summary.model} on {summary.device}, {summary.seconds:.1f} seconds")
+        for area in summary.areas:
+            self.say(area_line(area))
+
+
+def area_line(area: ClassArea) -> str:
+    """One class of the table of areas, as text."""
+    size = f"{area.pixels} pixels"
+    if area.area_m2 is not None:
+        size = f"{area.area_m2 / SQUARE_KM:.3f} km²"
+    return f"  {area.name}: {size}, {100 * area.share:.1f} %"
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]

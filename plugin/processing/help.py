@@ -1,0 +1,45 @@
+"""What the algorithm's dialog tells a newcomer."""
+
+from html import escape
+from typing import Sequence
+
+from ..catalogue import CardChoice
+
+INTRODUCTION = """
+<p>Gives every pixel of a raster one class, as a trained model sees it: for instance <b>clear</b>,
+<b>cloud</b> or <b>shadow</b>. The raster may be of any size; it is read in tiles that leave no
+seams.</p>
+<p><b>Quick start:</b> choose a raster layer, leave everything else as it is, press Run. The result
+is loaded as a styled layer with a legend, in a group of its own.</p>
+<h3>Inputs</h3>
+<p><b>Raster layer</b>: a file that QGIS has open. The bands are recognised by their descriptions
+or by the product's metadata; otherwise name them under <i>Bands by role</i>.</p>
+<p><b>Model</b>: <i>auto</i> takes the best model for the bands that the raster has. A model's
+weights are fetched once; the log says how when they are missing.</p>
+<p><b>Extent</b> and <b>Only inside these polygons</b> limit the work to a part of the raster. With
+<i>selected features only</i> just the selected polygons count.</p>
+<p><b>Input profile</b>: models need physical numbers, such as reflectance from 0 to 1, and files
+often hold scaled integers. <i>auto</i> reads the scaling from the metadata and stops with the
+reason rather than guess. What is applied stands in the log before the run begins.</p>
+<h3>Outputs</h3>
+<p><b>Classes</b>: a cloud-optimised GeoTIFF on exactly the pixels of the raster. Beside it lie its
+style, a table of areas and a STAC item that tells how it was made.</p>
+<p><b>Polygons</b>: a GeoPackage with class, area on the ellipsoid and mean confidence.</p>
+<p><b>Class probabilities</b>: one band a class.</p>
+<p>Cancel stops within seconds and leaves no half-written file. The computing is done by the Swath
+engine, a program of its own on this computer; no pixel leaves it.</p>
+"""
+
+
+def segment_help(cards: Sequence[CardChoice]) -> str:
+    """The introduction and the models to choose from."""
+    models = "".join(_model_entry(card) for card in cards)
+    return f"{INTRODUCTION}<h3>Models</h3>{models}"
+
+
+def _model_entry(card: CardChoice) -> str:
+    return (
+        f"<p><b>{escape(card.id)}</b>: {escape(card.summary)} "
+        f"Bands: {escape(', '.join(card.bands))}. Best near {card.gsd:g} m. "
+        f"Licence: {escape(card.license)}.</p>"
+    )

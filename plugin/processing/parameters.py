@@ -1,0 +1,100 @@
+"""The parameters of ``swath:segment``, in the order of its dialog."""
+
+from typing import List, Sequence
+
+from qgis.core import (
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
+)
+
+from ..catalogue import CardChoice
+from ..compat import FILE_BEHAVIOR, FLAG_ADVANCED, NUMBER_DOUBLE, SOURCE_POLYGON
+
+AUTO = "auto"
+PROFILES = (AUTO,)
+DEVICES = (AUTO, "cpu", "cuda")
+HIGHEST_SUN = 90.0
+
+
+def segment_parameters(cards: Sequence[CardChoice]) -> List[QgsProcessingParameterDefinition]:
+    """All of them, new."""
+    return [*_inputs(cards), *(_advanced(p) for p in _refinements()), *_outputs()]
+
+
+def _inputs(cards: Sequence[CardChoice]) -> List[QgsProcessingParameterDefinition]:
+    return [
+        QgsProcessingParameterRasterLayer("INPUT", "Raster layer"),
+        _choice("MODEL", "Model", [AUTO, *(card.id for card in cards)]),
+        QgsProcessingParameterExtent("EXTENT", "Extent (whole raster when empty)", optional=True),
+        QgsProcessingParameterFeatureSource(
+            "MASK", "Only inside these polygons", [SOURCE_POLYGON], optional=True
+        ),
+        _choice("PROFILE", "Input profile: how numbers become reflectance", PROFILES),
+    ]
+
+
+def _refinements() -> List[QgsProcessingParameterDefinition]:
+    return [
+        QgsProcessingParameterNumber(
+            "SUN_ELEVATION",
+            "Sun elevation in degrees, for Landsat profiles without metadata",
+            NUMBER_DOUBLE,
+            optional=True,
+            minValue=0.0,
+            maxValue=HIGHEST_SUN,
+        ),
+        QgsProcessingParameterString(
+            "BANDS",
+            "Bands by role, such as red=4, nir=5 (read from the file when empty)",
+            optional=True,
+        ),
+        QgsProcessingParameterNumber(
+            "MIN_AREA",
+            "Smallest polygon kept, in square metres",
+            NUMBER_DOUBLE,
+            defaultValue=0.0,
+            minValue=0.0,
+        ),
+        QgsProcessingParameterFile(
+            "MODEL_FILE",
+            "Model or card from a file, instead of the model chosen above",
+            FILE_BEHAVIOR,
+            optional=True,
+            fileFilter="Models (*.onnx *.json)",
+        ),
+        _choice("DEVICE", "Device", DEVICES),
+    ]
+
+
+def _outputs() -> List[QgsProcessingParameterDefinition]:
+    return [
+        QgsProcessingParameterRasterDestination("OUTPUT", "Classes"),
+        QgsProcessingParameterVectorDestination(
+            "VECTOR", "Polygons", SOURCE_POLYGON, optional=True, createByDefault=False
+        ),
+        QgsProcessingParameterRasterDestination(
+            "PROBABILITY", "Class probabilities", optional=True, createByDefault=False
+        ),
+    ]
+
+
+def _choice(name: str, title: str, options: Sequence[str]) -> QgsProcessingParameterEnum:
+    """One of some names; the name itself is what models and scripts store."""
+    return QgsProcessingParameterEnum(
+        name, title, options=list(options), defaultValue=options[0], usesStaticStrings=True
+    )
+
+
+def _advanced(
+    parameter: QgsProcessingParameterDefinition,
+) -> QgsProcessingParameterDefinition:
+    parameter.setFlags(parameter.flags() | FLAG_ADVANCED)
+    return parameter

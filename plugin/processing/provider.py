@@ -1,0 +1,44 @@
+"""The provider ``swath`` of the Processing toolbox."""
+
+from qgis.core import QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
+
+from ..settings import icon_path
+from .segment import SegmentAlgorithm
+
+
+class SwathProvider(QgsProcessingProvider):
+    """Rasters are written as GeoTIFF, polygons as GeoPackage, both to files only."""
+
+    def id(self):
+        return "swath"
+
+    def name(self):
+        return "Swath"
+
+    def longName(self):
+        return "Swath: deep learning on rasters of any size"
+
+    def icon(self):
+        return QIcon(icon_path("swath"))
+
+    def svgIconPath(self):
+        return icon_path("swath")
+
+    def loadAlgorithms(self):
+        self.addAlgorithm(SegmentAlgorithm())
+
+    def defaultRasterFileExtension(self):
+        return "tif"
+
+    def defaultVectorFileExtension(self, hasGeometry=True):  # noqa: N803 - QGIS' name
+        return "gpkg"
+
+    def supportedOutputRasterLayerExtensions(self):
+        return ["tif"]
+
+    def supportedOutputVectorLayerExtensions(self):
+        return ["gpkg"]
+
+    def supportsNonFileBasedOutput(self):
+        return False

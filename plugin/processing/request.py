@@ -1,0 +1,140 @@
+"""What was filled into the form, turned into the engine's request."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+from ...engine.contract.errors import EngineError, ErrorCode
+from ...engine.contract.messages import InputSpec, OutputSpec, Region, SegmentRequest
+
+SUN_PARAMETER = "sun_elevation"
+
+
+@dataclass(frozen=True)
+class SegmentForm:
+    """The parameters of ``swath:segment`` as QGIS understood them."""
+
+    source: str
+    """The raster as GDAL opens it."""
+    output: str
+    model: str = "auto"
+    extent: Optional[Tuple[float, float, float, float]] = None
+    """``(west, south, east, north)`` in the raster's CRS."""
+    mask: Optional[str] = None
+    profile: str = "auto"
+    sun_elevation: Optional[float] = None
+    bands: str = ""
+    min_area: float = 0.0
+    device: str = "auto"
+    vector: Optional[str] = None
+    probability: Optional[str] = None
+
+
+def segment_request(form: SegmentForm) -> SegmentRequest:
+    """The request that the form describes; existing outputs are replaced, as Processing does.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``, ``PROFILE_PARAMETER``, ``OUTPUT_UNWRITABLE``.
+    """
+    _refuse_shared_files(form)
+    return SegmentRequest(
+        input=InputSpec(
+            uris=(form.source,),
+            profile=profile_text(form.profile, form.sun_elevation),
+            bands=parse_bands(form.bands),
+        ),
+        output=OutputSpec(
+            raster=absolute(form.output),
+            vector=absolute(form.vector) if form.vector else None,
+            probability=absolute(form.probability) if form.probability else None,
+            overwrite=True,
+        ),
+        model=form.model,
+        region=Region(bounds=form.extent, aoi=form.mask),
+        device=form.device,
+        min_area=form.min_area,
+    )
+
+
+def parse_bands(text: str) -> Dict[str, str]:
+    """Bands by role out of ``red=3, nir=4``.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` when a part is no ``ROLE=BAND``.
+    """
+    bands = {}
+    for part in text.replace(";", ",").split(","):
+        if not part.strip():
+            continue
+        role, _, band = (piece.strip() for piece in part.partition("="))
+        if not role or not band:
+            raise EngineError(
+                ErrorCode.REQUEST_INVALID,
+                f"«{part.strip()}» in Bands is not of the form ROLE=BAND.",
+                "Write for instance: blue=2, green=3, red=4, nir=5.",
+            )
+        bands[role] = band
+    return bands
+
+
+def profile_text(profile: str, sun_elevation: Optional[float]) -> str:
+    """The profile with its parameter, as the engine reads it.
+
+    Raises:
+        EngineError: ``PROFILE_PARAMETER`` when the sun's elevation has no profile to go with.
+    """
+    if sun_elevation is None:
+        return profile
+    if profile == "auto":
+        raise EngineError(
+            ErrorCode.PROFILE_PARAMETER,
+            "The sun's elevation is only used by an input profile that needs it.",
+            "Choose the input profile too, or leave the sun's elevation empty.",
+        )
+    return f"{profile}:{SUN_PARAMETER}={sun_elevation:.10g}"
+
+
+def absolute(path: str) -> str:
+    """A path that means the same in another process."""
+    return path if path.startswith("/vsi") else os.path.abspath(path)  # noqa: PTH100 - keeps links
+
+
+def raster_source(provider: str, source: str, name: str) -> str:
+    """What the engine opens for a raster layer: a file or another name that GDAL knows.
+
+    Raises:
+        EngineError: ``INPUT_UNREADABLE`` when the layer is not read from files.
+    """
+    if provider != "gdal":
+        raise EngineError(
+            ErrorCode.INPUT_UNREADABLE,
+            f"The layer «{name}» comes from the provider «{provider}», not from a raster file.",
+            "Save it as a GeoTIFF first (Export > Save As…), then use that layer.",
+        )
+    uri = re.split(r"\|(?:option|credential):", source, maxsplit=1)[0]
+    return str(Path(uri).absolute()) if Path(uri).exists() else uri
+
+
+def _refuse_shared_files(form: SegmentForm) -> None:
+    """Outputs replace what stands there, so none may be the input or another output."""
+    seen = {_identity(form.source): "the input raster"}
+    for name, path in (
+        ("class raster", form.output),
+        ("polygons", form.vector),
+        ("class probabilities", form.probability),
+    ):
+        if not path:
+            continue
+        other = seen.setdefault(_identity(path), f"the {name}")
+        if other != f"the {name}":
+            raise EngineError(
+                ErrorCode.OUTPUT_UNWRITABLE,
+                f"The output for the {name} is the same file as {other}: {path}.",
+                "Choose another file.",
+            )
+
+
+def _identity(path: str) -> str:
+    return os.path.normcase(os.path.realpath(path))

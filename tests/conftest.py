@@ -1,0 +1,27 @@
+"""For all rooms: tests on the data folder beside the project are skipped, and counted, without it.
+
+Loaded by the engine's Python and by QGIS' own alike, so it needs pytest alone.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def shared_folder() -> Path:
+    return Path(os.environ.get("SWATH_SHARED") or CHECKOUT.parent / "shared")
+
+
+def pytest_collection_modifyitems(items):
+    """Leave the mark in the report, where scripts/suites.py counts skips of such tests."""
+    for item in items:
+        if item.get_closest_marker("shared"):
+            item.user_properties.append(("shared", "yes"))
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("shared") and not shared_folder().is_dir():
+        pytest.skip(f"needs the data folder {shared_folder()} ($SWATH_SHARED)")

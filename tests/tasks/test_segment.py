@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from engine.contract.messages import ModelClass, TaskName
+from engine.geo.tiling import TileRule
+from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
+from engine.tasks.segment import PROBABILITY_SCALE, SegmentTask
+
+
+def card(activation="softmax", classes=((0, "clear"), (7, "cloud"), (9, "shadow"))) -> ModelCard:
+    return ModelCard(
+        id="t",
+        version="1",
+        title="t",
+        summary="",
+        task=TaskName.SEGMENT,
+        input=ModelInput(
+            ("red", "nir"), "raw", (0, 1), Normalisation((0.5, 1), (0.25, 2)), 10, (5, 20)
+        ),
+        tiling=TileRule(8, 0),
+        merge="crop",
+        output=ModelOutput(tuple(ModelClass(i, n, "#000000") for i, n in classes), activation),
+        file=ModelFile("file:///x.onnx", "0" * 64, 1, "onnx"),
+        license="MIT",
+        attribution="",
+        citation="",
+    )
+
+
+def test_encode_normalises_band_by_band_and_fills_with_the_mean():
+    physical = np.array([[[1.0, np.nan]], [[3.0, 5.0]]], np.float32)
+    has_data = np.array([[True, False]])
+    encoded = SegmentTask(card()).encode(physical, has_data)
+    np.testing.assert_array_equal(encoded, [[[2, 0]], [[1, 0]]])
+    assert encoded.dtype == np.float32
+
+
+def test_softmax_sums_to_one_even_for_large_logits():
+    raw = np.array([[[[1000.0]], [[999.0]], [[-1000.0]]]], np.float32)
+    scores = SegmentTask(card()).activate(raw)
+    assert scores.sum() == pytest.approx(1)
+    assert scores[0, 0, 0, 0] == pytest.approx(1 / (1 + np.exp(-1)), rel=1e-6)
+
+
+def test_one_sigmoid_channel_gives_two_classes():
+    task = SegmentTask(card("sigmoid", ((0, "other"), (1, "water"))))
+    scores = task.activate(np.zeros((1, 1, 2, 2), np.float32))
+    assert scores.shape == (1, 2, 2, 2)
+    assert np.all(scores == 0.5)
+
+
+def test_decide_writes_class_ids_nodata_and_stored_probabilities():
+    scores = np.array([[[0.2, 0.1]], [[0.7, 0.1]], [[0.1, 0.8]]], np.float32)
+    decision = SegmentTask(card()).decide(scores, np.array([[True, False]]))
+    np.testing.assert_array_equal(decision.classes, [[7, 255]])
+    np.testing.assert_array_equal(decision.probability[:, 0, 1], [255, 255, 255])
+    stored = decision.probability[:, 0, 0] * PROBABILITY_SCALE
+    np.testing.assert_allclose(stored, [0.2, 0.7, 0.1], atol=PROBABILITY_SCALE / 2)
+
+
+def test_equals_go_to_the_first_class():
+    scores = np.full((3, 1, 1), 1 / 3, np.float32)
+    decision = SegmentTask(card()).decide(scores, np.ones((1, 1), bool))
+    assert decision.classes[0, 0] == 0
