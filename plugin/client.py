@@ -7,16 +7,17 @@ import requests
 from ..engine.contract.codec import from_plain, to_plain
 from ..engine.contract.errors import EngineError, ErrorCode
 from ..engine.contract.events import Event, EventPage
-from ..engine.contract.messages import EngineInfo, Job, ModelList, Submission, Tenant
-from ..engine.contract.places import TOKEN_HEADER, Connection
+from ..engine.contract.messages import EngineInfo, Job, ModelInfo, ModelList, Submission, Tenant
+from ..engine.contract.places import PROTOCOL_HEADER, TOKEN_HEADER, Connection
 from ..engine.contract.version import PROTOCOL
 
 T = TypeVar("T")
-PROTOCOL_HEADER = "X-Swath-Protocol"
 POLL_SECONDS = 0.25
 """Longest wait for events in :meth:`EngineClient.follow`: a cancel is forwarded within it."""
 ANSWER_SECONDS = 15.0
 """Time for an answer that needs no waiting."""
+FETCH_SECONDS = 3600.0
+"""Time for a model to be fetched over a slow line."""
 
 
 class EngineClient:
@@ -45,6 +46,11 @@ class EngineClient:
     def models(self) -> ModelList:
         """The catalogue."""
         return self._call(ModelList, "GET", "/v1/models")
+
+    def install(self, model_id: str) -> ModelInfo:
+        """Fetch a model's weights; the answer comes when they are there and checked."""
+        path = f"/v1/models/{model_id}/install"
+        return self._call(ModelInfo, "POST", path, seconds=FETCH_SECONDS)
 
     def submit(self, submission: Submission) -> Job:
         """Queue a job."""

@@ -86,7 +86,8 @@ def find_engine(launch: Launch, environ: Mapping[str, str] = os.environ) -> Tupl
                 raise EngineError(
                     ErrorCode.ENGINE_NOT_FOUND,
                     f"{name} names «{choice}», where there is no engine.",
-                    "Choose the Python of the environment that Swath's engine is installed in.",
+                    "Press «Engine status», «Choose engine…», and point at the Python of the "
+                    "environment that Swath's engine is installed in.",
                 )
             return command
     command = _command(launch.plugin_folder.resolve() / ".venv")
@@ -94,7 +95,9 @@ def find_engine(launch: Launch, environ: Mapping[str, str] = os.environ) -> Tupl
         raise EngineError(
             ErrorCode.ENGINE_NOT_FOUND,
             "Swath's engine, the separate program that does the computing, was not found.",
-            "Install it as the README says, then choose its Python here.",
+            "Run scripts/environment in a checkout of Swath; then press «Engine status», "
+            "«Choose engine…», and point at .venv/bin/python in that checkout "
+            "(.venv\\Scripts\\python.exe on Windows).",
         )
     return command
 

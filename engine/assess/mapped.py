@@ -62,10 +62,9 @@ class MappedArea:
             return np.full(window.height, self._pixel_area or 0.0)
         rows = np.arange(window.row, window.row_stop, dtype=np.float64)
         middle = window.col + window.width // 2
-        forward = self._grid.transform
         corners = [
-            forward @ (np.full_like(rows, middle + dx), rows + dy)
+            self._grid.place(np.column_stack([np.full_like(rows, middle + dx), rows + dy]))
             for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))
         ]
-        rings = np.stack([np.stack(c, axis=-1) for c in corners], axis=1)
+        rings = np.stack(corners, axis=1)
         return areas_m2(shapely.polygons(rings), crs)

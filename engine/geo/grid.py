@@ -6,6 +6,8 @@ import functools
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 from affine import Affine
 
 from engine.contract.errors import EngineError, ErrorCode
@@ -66,6 +68,11 @@ class Grid:
         moved = self.transform @ Affine.translation(window.col, window.row)
         return replace(self, transform=moved, shape=window.shape)
 
+    def place(self, pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Map coordinates ``[N, 2]`` (x, y) of pixel corners ``[N, 2]`` (column, row)."""
+        a, b, c, d, e, f = self.transform[:6]
+        col, row = pixels[:, 0], pixels[:, 1]
+        return np.column_stack([a * col + b * row + c, d * col + e * row + f])
 
     def window_of(self, bounds: tuple[float, float, float, float]) -> Window:
         """The pixels that ``bounds`` (west, south, east, north; the grid's CRS) touch.

@@ -26,6 +26,8 @@ from engine.io.roles import THERMAL
 from engine.io.source import ResolvedProfile, Scaling
 from engine.io.stac_input import StacBand
 
+MOST_SAMPLED = 16
+"""Bands that are sampled to tell a scaling by its values."""
 QUANTITY_WORDS: Mapping[str, str] = {
     "toa_reflectance": "reflectance at the top of the atmosphere",
     "surface_reflectance": "surface reflectance",
@@ -60,8 +62,8 @@ class Evidence:
 
     bands: tuple[BandFacts, ...]
     product: Product
-    sample: Callable[[], Sequence[Pixels]] = field(compare=False)
-    """Valid stored values of each band; reads pixels."""
+    sample: Callable[[int], Pixels] = field(compare=False)
+    """Valid stored values of the band at a position; reads pixels."""
     mtl: Mtl | None = None
 
     @property
@@ -69,6 +71,10 @@ class Evidence:
         """Bands whose scaling matters: those of known role, or all when none is known."""
         known = tuple(b for b in self.bands if b.role and b.role not in THERMAL)
         return known or self.bands
+
+    def samples(self) -> list[Pixels]:
+        """Values of the bands whose scaling matters, of some when there are very many."""
+        return [self.sample(self.bands.index(b)) for b in self.telling[:MOST_SAMPLED]]
 
     @property
     def is_integer(self) -> bool:
@@ -170,7 +176,7 @@ def _from_product(evidence: Evidence) -> Found | None:
 def _from_floats(evidence: Evidence) -> Found | None:
     if any(np.dtype(b.dtype).kind != "f" for b in evidence.telling):
         return None
-    if not looks_like_reflectance(_telling_samples(evidence)):
+    if not looks_like_reflectance(evidence.samples()):
         return None
     quantity = evidence.product.quantity
     found = calibrate(PROFILES["reflectance"])
@@ -187,14 +193,8 @@ def _from_photo(evidence: Evidence) -> Found | None:
     return Found(calibrate(PROFILES["rgb8"]), "as it is an 8-bit colour image")
 
 
-def _telling_samples(evidence: Evidence) -> list[Pixels]:
-    positions = [evidence.bands.index(b) for b in evidence.telling]
-    samples = evidence.sample()
-    return [samples[i] for i in positions]
-
-
 def _unknown(evidence: Evidence) -> EngineError:
-    samples = _telling_samples(evidence)
+    samples = evidence.samples()
     filled = [s for s in samples if s.size]
     if not filled:
         return EngineError(
@@ -204,12 +204,12 @@ def _unknown(evidence: Evidence) -> EngineError:
         )
     low = min(float(np.quantile(s, 0.01)) for s in filled)
     high = max(float(np.quantile(s, 0.99)) for s in filled)
-    fits = fitting_profiles([b.role for b in evidence.telling], samples, evidence.product.sensor)
-    listed = f"one of {', '.join(fits)}" if fits else "its profile, or raw to use them as they are"
+    roles = [b.role for b in evidence.telling[:MOST_SAMPLED]]
+    fits = fitting_profiles(roles, samples, evidence.product.sensor)
+    listed = " or ".join(fits) or "or raw to use the numbers as they are"
     return EngineError(
         ErrorCode.SCALE_UNKNOWN,
         f"Nothing tells how the stored numbers, which lie between {low:.6g} and {high:.6g}, "
         "become reflectance.",
-        f"Name {listed} with --input-profile.",
+        f"Name the scene's profile, {listed}, with --input-profile.",
     )
-

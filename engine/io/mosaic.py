@@ -103,7 +103,7 @@ class Mosaic:
         return self._grid
 
     def dtype(self, index: int) -> str:
-        """numpy name of the type that holds the band of every tile."""
+        """Name in numpy of the type that holds the band of every tile."""
         return np.result_type(*{raster.dtype(index) for raster, _ in self._tiles}).name
 
     def read(self, indexes: tuple[int, ...], window: Window) -> tuple[Pixels, Mask]:

@@ -66,9 +66,7 @@ def read_mtl(path: Path) -> Mtl:
     )
 
 
-def _coefficients(
-    entries: list[tuple[str, str, str]], prefix: str, level: int
-) -> dict[str, str]:
+def _coefficients(entries: list[tuple[str, str, str]], prefix: str, level: int) -> dict[str, str]:
     """Coefficients by band number; a level 2 file also holds those of level 1."""
     return {
         band_token("b" + key.removeprefix(prefix)): value

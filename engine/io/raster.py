@@ -37,7 +37,7 @@ class Raster(Protocol):
         ...
 
     def dtype(self, index: int) -> str:
-        """numpy name of a band's stored type."""
+        """Name in numpy of a band's stored type."""
         ...
 
     def read(self, indexes: tuple[int, ...], window: Window) -> tuple[Pixels, Mask]:
@@ -164,13 +164,13 @@ class FileRaster:
         return self.info.grid
 
     def dtype(self, index: int) -> str:
-        """numpy name of a band's stored type."""
+        """Name in numpy of a band's stored type."""
         return self.info.dtypes[index - 1]
 
     def read(self, indexes: tuple[int, ...], window: Window) -> tuple[Pixels, Mask]:
         """Stored pixels and where all of the bands are valid."""
         data, valid = self._read(indexes, window, window.shape)
-        return data, valid.all(axis=0)
+        return data, np.logical_and.reduce(valid)
 
     def sample(self, indexes: tuple[int, ...], limit: int) -> list[Pixels]:
         """Valid stored values of each band."""

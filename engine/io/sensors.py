@@ -59,8 +59,7 @@ _NAME_PATTERNS = (
     ),
     (
         SENTINEL_2,
-        r"(?:^|[^a-z0-9])(?:s2[abc]?_|s2[abc](?=[^a-z0-9])|t\d{2}[a-z]{3}_|hls\.s30"
-        r"|sentinel[-_ ]?2)",
+        r"(?:^|[^a-z0-9])(?:s2[abc]?[^a-z0-9]|t\d{2}[a-z]{3}_|hls\.s30|sentinel[-_ ]?2)",
     ),
 )
 _PADDED = re.compile(r"(?:^|[^a-z0-9])b0[1-9](?![a-z0-9])", re.IGNORECASE)

@@ -16,7 +16,15 @@ from engine.io.product import Product, product_of_name
 from engine.io.sensors import sensor_of_platform
 
 _IMAGES = ("image/tiff", "image/jp2", "image/jpeg2000", "image/vnd.stac.geotiff", "image/jpeg")
-_NO_DATA_ROLES = {"thumbnail", "overview", "visual", "metadata", "saturation", "cloud", "water-mask"}
+_NO_DATA_ROLES = {
+    "thumbnail",
+    "overview",
+    "visual",
+    "metadata",
+    "saturation",
+    "cloud",
+    "water-mask",
+}
 
 
 @dataclass(frozen=True)

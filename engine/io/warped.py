@@ -31,7 +31,7 @@ class Resampled:
     grid: Grid
 
     def dtype(self, index: int) -> str:
-        """numpy name of a band's stored type."""
+        """Name in numpy of a band's stored type."""
         return self.raster.dtype(index)
 
     def read(self, indexes: tuple[int, ...], window: Window) -> tuple[Pixels, Mask]:
@@ -81,8 +81,9 @@ def _mover(source: str, target: str, thread: int) -> pyproj.Transformer:  # noqa
 
 def _inside(rows: F64, cols: F64, shape: tuple[int, int]) -> Mask:
     """Where the nearest source pixel exists; a place that cannot be transformed is infinite."""
+    half = 0.5
     inside: Mask = (
-        (rows >= -0.5) & (rows < shape[0] - 0.5) & (cols >= -0.5) & (cols < shape[1] - 0.5)
+        (rows >= -half) & (rows < shape[0] - half) & (cols >= -half) & (cols < shape[1] - half)
     )
     return inside
 

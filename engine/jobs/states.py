@@ -30,3 +30,17 @@ def check_move(job_id: str, old: JobState, new: JobState) -> None:
             f"Job {job_id} is {old.value} and cannot become {new.value}.",
             "Look at the job again; somebody else may have acted on it.",
         )
+
+
+def check_end(job_id: str, state: JobState) -> None:
+    """Refuse to end a job in a state that is no end.
+
+    Raises:
+        EngineError: ``JOB_STATE``.
+    """
+    if not state.is_final:
+        raise EngineError(
+            ErrorCode.JOB_STATE,
+            f"Job {job_id} cannot end as {state.value}.",
+            "End it as succeeded, failed, cancelled or interrupted.",
+        )

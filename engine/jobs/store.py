@@ -18,7 +18,7 @@ from engine.contract.messages import Job, JobList, JobState, RunSummary, Submiss
 from engine.jobs import rows
 from engine.jobs.database import Database
 from engine.jobs.processes import ProcessMark
-from engine.jobs.states import check_move
+from engine.jobs.states import check_end, check_move
 
 PAGE = 200
 """Most events in one page."""
@@ -305,6 +305,7 @@ def _end(
     error: ErrorInfo | None = None,
     summary: RunSummary | None = None,
 ) -> None:
+    check_end(job_id, state)
     _move(db, job_id, state, error=error, summary=summary)
     values = (rows.now(), rows.dump(error), rows.dump(summary), job_id)
     db.execute("UPDATE jobs SET ended=?, error=?, summary=?, stop=NULL WHERE id=?", values)

@@ -27,7 +27,7 @@ from engine.io.source import Scene
 from engine.io.staging import check_outputs
 from engine.models.card import ModelCard
 from engine.models.cardfile import card_from_json, card_to_json
-from engine.models.catalogue import choose_model, find_card
+from engine.models.catalogue import choose_model, find_card, quantity_note
 from engine.models.store import ModelStore
 from engine.pipeline.destination import Destination
 from engine.pipeline.fingerprint import InputFile, fingerprint
@@ -135,7 +135,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     check_outputs(places.asked, output.overwrite, sidecars=places.sidecars, inputs=inputs)
     scene = open_scene(request.input)
     card = _card_for(request, scene, store)
-    warnings = _check_fit(scene, card)
+    warnings = check_plausible(scene, card.input.bands, card.input.quantity, card.input.valid_range)
     with contextlib.closing(scene.source(card.input.bands)) as source:
         grid = source.grid
     aoi = read_aoi(request.region.aoi, grid) if request.region.aoi else None
@@ -154,7 +154,8 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         device=request.device,
         engine=VERSION,
     )
-    notes = (*scene.notes, *warnings, *([scale_note] if scale_note else []))
+    level_note = quantity_note(card, scene.profile.quantity)
+    notes = (*scene.notes, *warnings, *(n for n in (level_note, scale_note) if n))
     return Plan(recipe, output, request.min_area, notes, scene.profile.sentence)
 
 
@@ -163,11 +164,6 @@ def _card_for(request: SegmentRequest, scene: Scene, store: ModelStore) -> Model
         return find_card(request.model, store)
     roles = tuple(b.role for b in scene.bands if b.role)
     return choose_model(roles, scene.profile.quantity)
-
-
-def _check_fit(scene: Scene, card: ModelCard) -> tuple[str, ...]:
-    need = card.input
-    return check_plausible(scene, need.bands, need.quantity, need.valid_range)
 
 
 def _region(request: SegmentRequest, grid: Grid, aoi: Aoi | None) -> Window:
@@ -257,7 +253,7 @@ def recipe_from_plain(plain: dict[str, Any]) -> Recipe:
     grid = plain["grid"]
     return Recipe(
         input=from_plain(InputSpec, plain["input"]),
-        files=from_plain(tuple[InputFile, ...], plain["files"]),  # type: ignore[arg-type]
+        files=from_plain(tuple[InputFile, ...], plain["files"]),
         card=card_from_json(plain["card"]),
         grid=Grid(grid["crs"], Affine(*grid["transform"]), tuple(grid["shape"])),
         region=from_plain(Window, plain["region"]),

@@ -58,11 +58,9 @@ def _batch(plan: Plan, patches: list[Patch]) -> PolygonBatch:
 
 def _on_map(polygons: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray[np.object_]:
     """Pixel coordinates to map coordinates, exteriors counter-clockwise."""
-
-    def place(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.column_stack(grid.transform @ (xy[:, 0], xy[:, 1]))
-
-    placed: npt.NDArray[np.object_] = shapely.orient_polygons(shapely.transform(polygons, place))
+    placed: npt.NDArray[np.object_] = shapely.orient_polygons(
+        shapely.transform(polygons, grid.place)
+    )
     return placed
 
 
@@ -73,4 +71,4 @@ def _areas(
     crs, pixel_area = plan.recipe.grid.crs, plan.recipe.flat_pixel_area
     if crs is not None:
         return areas_m2(geometry, crs)
-    return pixels * (1.0 if pixel_area is None else pixel_area)
+    return pixels.astype(np.float64) * (1.0 if pixel_area is None else pixel_area)

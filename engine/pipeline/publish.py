@@ -15,7 +15,7 @@ from engine.geo.window import Window
 from engine.io.cog import RasterLayout, write_cog
 from engine.io.geopackage import VectorLayout, class_fields, write_polygons
 from engine.io.pam import pam_xml
-from engine.io.stac import COG, CSV, GEOPACKAGE, ItemAsset, stac_item, write_stac_item
+from engine.io.stac import ItemAsset, stac_item, write_stac_item
 from engine.io.staging import Staging, write_text
 from engine.io.style import polygon_qml, probability_qml, raster_qml
 from engine.io.tables import write_area_table
@@ -30,6 +30,9 @@ from engine.tasks.segment import PROBABILITY_NODATA, PROBABILITY_SCALE
 U8 = npt.NDArray[np.uint8]
 CLASSES, WINNER, FIRST_CLASS = 0, 1, 2
 """Bands of a block."""
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+GEOPACKAGE = "application/geopackage+sqlite3"
+CSV = "text/csv"
 ITEM = "application/geo+json"
 
 
@@ -128,7 +131,7 @@ class _Publication:
             layer=path.stem,
             crs=self._recipe.grid.crs,
             fields=class_fields(self._recipe.area_field),
-            style=polygon_qml(self._legend),
+            style_qml=polygon_qml(self._legend),
         )
         written = self._staging.path(path)
         write_polygons(written, layout, polygon_batches(self._plan, parts))

@@ -47,7 +47,7 @@ class SegmentTask:
         kind = self.card.output.activation
         if kind == "softmax":
             return _softmax(raw)
-        scores = 1 / (1 + np.exp(-raw)) if kind == "sigmoid" else raw
+        scores: F32 = (1 / (1 + np.exp(-raw))).astype(np.float32) if kind == "sigmoid" else raw
         if scores.shape[1] == 1 and len(self.card.output.classes) > 1:
             scores = np.concatenate([1 - scores, scores], axis=1)
         return scores

@@ -113,9 +113,9 @@ class _Stitcher:
         serials = np.arange(self._next, self._next + len(pieces.class_id))
         self._next += len(serials)
         open_labels = _touching(pieces, self._region)
-        for index in np.flatnonzero(~open_labels):
+        for index in np.flatnonzero(~open_labels).tolist():
             yield _patch(_group(pieces, index))
-        for index in np.flatnonzero(open_labels):
+        for index in np.flatnonzero(open_labels).tolist():
             self._held.add(int(serials[index]), _group(pieces, index))
         self._connect(pieces, np.concatenate([[0], np.where(open_labels, serials, 0)]))
 

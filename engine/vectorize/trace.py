@@ -47,7 +47,7 @@ def trace(classes: U8, confidence: U8, nodata: int, window: Window) -> Pieces:
     count = len(class_id) + 1
     flat = labels.ravel()
     pixels = np.bincount(flat, minlength=count)[1:].astype(np.int64)
-    weights = np.bincount(flat, confidence.ravel().astype(np.float64), minlength=count)[1:]
+    weights = np.bincount(flat, confidence.ravel(), minlength=count)[1:].astype(np.float64)
     return Pieces(window, labels, class_id, pixels, weights, _outlines(labels, count - 1, window))
 
 

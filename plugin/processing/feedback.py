@@ -4,6 +4,14 @@ from ...engine.contract.events import Event, EventKind
 from ...engine.contract.messages import ClassArea, EngineInfo, Job, RunSummary
 
 SQUARE_KM = 1e6
+STAGES = {
+    "segment": "Segmenting",
+    "raster": "Writing the classes",
+    "probability": "Writing the class probabilities",
+    "polygons": "Writing the polygons",
+}
+COMPUTING, SHARE = "segment", 90.0
+"""The stage that takes the time, and the percentage of the progress bar that it fills."""
 
 
 class JobFeedback:
@@ -12,6 +20,7 @@ class JobFeedback:
     def __init__(self, feedback) -> None:
         self._feedback = feedback
         self._stage = ""
+        self._percent = 0.0
 
     def __call__(self, event: Event) -> None:
         if event.kind is EventKind.PROGRESS:
@@ -25,9 +34,12 @@ class JobFeedback:
     def _progress(self, event: Event) -> None:
         if event.stage and event.stage != self._stage:
             self._stage = event.stage
-            self._feedback.setProgressText(_sentence_case(event.stage))
+            self._feedback.setProgressText(STAGES.get(event.stage, event.stage))
         if event.total:
-            self._feedback.setProgress(100.0 * (event.done or 0) / event.total)
+            part = (event.done or 0) / event.total
+            at = SHARE * part if event.stage == COMPUTING else SHARE + (100.0 - SHARE) * part
+            self._percent = max(self._percent, at)  # the bar never runs backwards
+            self._feedback.setProgress(self._percent)
 
     def say(self, text: str) -> None:
         """One line for the user."""
@@ -54,7 +66,3 @@ def area_line(area: ClassArea) -> str:
     if area.area_m2 is not None:
         size = f"{area.area_m2 / SQUARE_KM:.3f} km²"
     return f"  {area.name}: {size}, {100 * area.share:.1f} %"
-
-
-def _sentence_case(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -19,7 +19,14 @@ from ..catalogue import CardChoice
 from ..compat import FILE_BEHAVIOR, FLAG_ADVANCED, NUMBER_DOUBLE, SOURCE_POLYGON
 
 AUTO = "auto"
-PROFILES = (AUTO,)
+PROFILES = (
+    AUTO,
+    *("reflectance", "reflectance-10000"),
+    *("sentinel2-l1c", "sentinel2-l1c-0400", "sentinel2-l2a", "sentinel2-l2a-0400"),
+    *("landsat-c1-l1", "landsat-c2-l1", "landsat-c1-l2", "landsat-c2-l2"),
+    *("rgb8", "raw"),
+)
+"""The engine's input profiles, but for ``custom``, which has a field of its own."""
 DEVICES = (AUTO, "cpu", "cuda")
 HIGHEST_SUN = 90.0
 
@@ -32,12 +39,12 @@ def segment_parameters(cards: Sequence[CardChoice]) -> List[QgsProcessingParamet
 def _inputs(cards: Sequence[CardChoice]) -> List[QgsProcessingParameterDefinition]:
     return [
         QgsProcessingParameterRasterLayer("INPUT", "Raster layer"),
-        _choice("MODEL", "Model", [AUTO, *(card.id for card in cards)]),
+        choice("MODEL", "Model", [AUTO, *(card.id for card in cards)]),
         QgsProcessingParameterExtent("EXTENT", "Extent (whole raster when empty)", optional=True),
         QgsProcessingParameterFeatureSource(
             "MASK", "Only inside these polygons", [SOURCE_POLYGON], optional=True
         ),
-        _choice("PROFILE", "Input profile: how numbers become reflectance", PROFILES),
+        choice("PROFILE", "Input profile: how numbers become reflectance", PROFILES),
     ]
 
 
@@ -45,11 +52,16 @@ def _refinements() -> List[QgsProcessingParameterDefinition]:
     return [
         QgsProcessingParameterNumber(
             "SUN_ELEVATION",
-            "Sun elevation in degrees, for Landsat profiles without metadata",
+            "Sun elevation in degrees, for the profiles landsat-…-l1",
             NUMBER_DOUBLE,
             optional=True,
             minValue=0.0,
             maxValue=HIGHEST_SUN,
+        ),
+        QgsProcessingParameterString(
+            "CUSTOM_PROFILE",
+            "Input profile as text, such as custom:quantity=reflectance,scale=0.0002",
+            optional=True,
         ),
         QgsProcessingParameterString(
             "BANDS",
@@ -70,7 +82,7 @@ def _refinements() -> List[QgsProcessingParameterDefinition]:
             optional=True,
             fileFilter="Models (*.onnx *.json)",
         ),
-        _choice("DEVICE", "Device", DEVICES),
+        choice("DEVICE", "Device", DEVICES),
     ]
 
 
@@ -86,7 +98,7 @@ def _outputs() -> List[QgsProcessingParameterDefinition]:
     ]
 
 
-def _choice(name: str, title: str, options: Sequence[str]) -> QgsProcessingParameterEnum:
+def choice(name: str, title: str, options: Sequence[str]) -> QgsProcessingParameterEnum:
     """One of some names; the name itself is what models and scripts store."""
     return QgsProcessingParameterEnum(
         name, title, options=list(options), defaultValue=options[0], usesStaticStrings=True

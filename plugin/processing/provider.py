@@ -4,6 +4,7 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from ..settings import icon_path
+from .install_model import InstallModelAlgorithm
 from .segment import SegmentAlgorithm
 
 
@@ -27,6 +28,7 @@ class SwathProvider(QgsProcessingProvider):
 
     def loadAlgorithms(self):
         self.addAlgorithm(SegmentAlgorithm())
+        self.addAlgorithm(InstallModelAlgorithm())
 
     def defaultRasterFileExtension(self):
         return "tif"

@@ -24,6 +24,8 @@ class SegmentForm:
     """``(west, south, east, north)`` in the raster's CRS."""
     mask: Optional[str] = None
     profile: str = "auto"
+    custom_profile: str = ""
+    """Instead of ``profile`` when not empty."""
     sun_elevation: Optional[float] = None
     bands: str = ""
     min_area: float = 0.0
@@ -42,7 +44,7 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
     return SegmentRequest(
         input=InputSpec(
             uris=(form.source,),
-            profile=profile_text(form.profile, form.sun_elevation),
+            profile=form.custom_profile or profile_text(form.profile, form.sun_elevation),
             bands=parse_bands(form.bands),
         ),
         output=OutputSpec(
@@ -102,7 +104,7 @@ def absolute(path: str) -> str:
 
 
 def raster_source(provider: str, source: str, name: str) -> str:
-    """What the engine opens for a raster layer: a file or another name that GDAL knows.
+    """What the engine opens for a raster layer: a file, or a place on the network.
 
     Raises:
         EngineError: ``INPUT_UNREADABLE`` when the layer is not read from files.
@@ -114,7 +116,15 @@ def raster_source(provider: str, source: str, name: str) -> str:
             "Save it as a GeoTIFF first (Export > Save As…), then use that layer.",
         )
     uri = re.split(r"\|(?:option|credential):", source, maxsplit=1)[0]
-    return str(Path(uri).absolute()) if Path(uri).exists() else uri
+    if Path(uri).exists():
+        return str(Path(uri).absolute())
+    if uri.startswith("/vsi") or "://" in uri:
+        return uri
+    raise EngineError(
+        ErrorCode.INPUT_UNREADABLE,
+        f"The layer «{name}» is no file of its own: {uri}.",
+        "Save it as a GeoTIFF first (Export > Save As…), then use that layer.",
+    )
 
 
 def _refuse_shared_files(form: SegmentForm) -> None:

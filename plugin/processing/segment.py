@@ -128,6 +128,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
             extent=self._extent(parameters, context),
             profile=profile,
             sun_elevation=sun_elevation,
+            custom_profile=self.parameterAsString(parameters, "CUSTOM_PROFILE", context).strip(),
             bands=self.parameterAsString(parameters, "BANDS", context),
             min_area=self.parameterAsDouble(parameters, "MIN_AREA", context),
             device=self.parameterAsEnumString(parameters, "DEVICE", context),
@@ -147,8 +148,8 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
         try:
             job = self._run_job(feedback)
         except EngineError as error:
-            raise QgsProcessingException(str(error)) from None
-        self._dress(job, context)
+            raise QgsProcessingException(_in_qgis(error)) from None
+        self._dress_layers(job, context)
         return _results(job, self.form)
 
     def _run_job(self, feedback) -> Job:
@@ -172,7 +173,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
             form = replace(form, mask=path)
         return segment_request(form)
 
-    def _dress(self, job: Job, context) -> None:
+    def _dress_layers(self, job: Job, context) -> None:
         """Have each layer that QGIS is about to load styled and put into the run's group."""
         title = title_of(self._cards(), job.summary.model)
         run = Run(job.id, self.layer_name, job.summary.model, title, job.summary)
@@ -186,6 +187,13 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
             if path and context.willLoadLayerOnCompletion(path):
                 details = context.layerToLoadOnCompletionDetails(path)
                 details.setPostProcessor(FinishLayer(run, artifact))
+
+
+def _in_qgis(error: EngineError) -> str:
+    """The error for a person who sits in front of QGIS, not of a terminal."""
+    if error.code is ErrorCode.MODEL_NOT_INSTALLED:
+        return f"{error.message} Run the algorithm «Install model» of Swath first, once."
+    return str(error)
 
 
 def _raise_unless_succeeded(job: Job) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.geo.lattice import Lattice
@@ -23,7 +23,6 @@ def cases(draw):
     return lattice, want
 
 
-@settings(deadline=None)
 @given(cases(), st.integers(0, 2**32 - 1))
 def test_a_pixels_bits_do_not_depend_on_the_window(case, seed):
     lattice, want = case

@@ -33,7 +33,9 @@ def covered_once(windows: list[Window], region: Window) -> bool:
     rows = sorted({w.row for w in windows})
     cols = sorted({w.col for w in windows})
     distinct = {(w.row, w.col) for w in windows}
-    return inside and area == region.height * region.width and len(distinct) == len(rows) * len(cols)
+    return (
+        inside and area == region.height * region.width and len(distinct) == len(rows) * len(cols)
+    )
 
 
 @given(tilings())
@@ -97,7 +99,9 @@ def test_a_region_reads_what_the_whole_raster_would_read_around_it(tiling: Tilin
 
 
 def test_margins_waste_as_little_as_the_arithmetic_allows():
-    tiling = Tiling((10_000, 10_000), Window(0, 0, 10_000, 10_000), TileRule(2048, 32, 32, fixed=False))
+    tiling = Tiling(
+        (10_000, 10_000), Window(0, 0, 10_000, 10_000), TileRule(2048, 32, 32, fixed=False)
+    )
     assert tiling.computed_pixels / 1e8 < 1.2
 
 

@@ -33,7 +33,7 @@ PLANTED = [
     ("plugin-contract", "plugin/planted.py", "from ..engine import geo"),
     ("plugin-contract", "plugin/processing/planted.py", "import engine.contract"),
     ("light-plugin", "plugin/planted.py", "def late():\n    import rasterio"),
-    ("light-plugin", "plugin/dock/planted.py", "import torch.nn"),
+    ("light-plugin", "plugin/processing/planted.py", "import torch.nn"),
     ("light-plugin", "engine/contract/planted.py", "import pydantic"),
 ]
 

@@ -60,17 +60,13 @@ def _tensor(name, array, external):
 def build_onnx(weight, shape, *, element=1, inputs=1, external=False, out_shape=None):
     """A 3 x 3 convolution ``[K, C, 3, 3]`` whose input has ``shape`` (names stand for any)."""
     pads = _field(1, "pads") + b"".join(_field(8, 1) for _ in range(4)) + _field(20, 7)
-    node = b"".join(
-        [_field(1, "input"), _field(1, "w"), _field(2, "output"), _field(4, "Conv")]
-        + [_field(5, pads)]
-    )
+    ends = _field(1, "input") + _field(1, "w") + _field(2, "output")
+    node = ends + _field(4, "Conv") + _field(5, pads)
     result = out_shape or [shape[0], weight.shape[0], *shape[2:]]
-    extra = [_field(11, _port(f"extra{i}", [1], 1)) for i in range(inputs - 1)]
-    graph = b"".join(
-        [_field(1, node), _field(2, "g"), _field(5, _tensor("w", weight, external))]
-        + [_field(11, _port("input", shape, element)), *extra]
-        + [_field(12, _port("output", result, 1))]
-    )
+    names = ["input", *(f"extra{i}" for i in range(1, inputs))]
+    ports = b"".join(_field(11, _port(name, shape, element)) for name in names)
+    graph = _field(1, node) + _field(2, "g") + _field(5, _tensor("w", weight, external))
+    graph += ports + _field(12, _port("output", result, 1))
     opset = _field(1, "") + _field(2, 17)
     return _field(1, 8) + _field(7, graph) + _field(8, opset)
 
@@ -293,5 +289,3 @@ def store(tmp_path):
 def content():
     """Bytes that do not compress, larger than one piece of a download."""
     return np.random.default_rng(7).bytes(2_500_000)
-
-

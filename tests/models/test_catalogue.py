@@ -35,9 +35,7 @@ def test_cloud_cards_hold_what_the_package_says(card):
     bands, level = (6, card.id[-3:]) if "6band" in card.id else (4, card.id[-3:])
     assert card.input.bands == SIX[:bands]
     assert card.input.quantity == (TOA if level == "l1c" else SURFACE)
-    assert card.file.uri == (
-        f"pypi://ukis-csmask==1.0.0/ukis_csmask/model_{bands}b_{level}.onnx"
-    )
+    assert card.file.uri == (f"pypi://ukis-csmask==1.0.0/ukis_csmask/model_{bands}b_{level}.onnx")
     first = {"l1c": (0.27552253007888794, 0.24488002061843872)}
     first["l2a"] = (0.26681777834892273, 0.33637598156929016)
     scores = card.input.normalisation
@@ -48,7 +46,7 @@ def test_cloud_cards_hold_what_the_package_says(card):
 
 
 def test_listing_loads_nothing_heavy():
-    heavy = "numpy onnxruntime rasterio requests pydantic pypi_simple shapely".split()
+    heavy = ["numpy", "onnxruntime", "rasterio", "requests", "pydantic", "pypi_simple", "shapely"]
     code = (
         "import sys; from pathlib import Path\n"
         "from engine.models.catalogue import load_catalogue, model_info\n"

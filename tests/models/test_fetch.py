@@ -15,6 +15,19 @@ MEMBER = "nets/data/model.onnx"
 URI = f"pypi://nets==1.2/{MEMBER}"
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("engine.models.web.PAUSE", 0)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
 @pytest.fixture
 def fetch(index, tmp_path, content):
     """Fetch into ``tmp_path/out/model.onnx`` from the index, or as told otherwise."""
@@ -37,6 +50,13 @@ def refused(fetch, *args, **options):
     with pytest.raises(EngineError) as caught:
         fetch(*args, **options)
     return caught.value
+
+
+@pytest.fixture
+def packed(index, wheel, content):
+    """The index, with the model in a wheel."""
+    index.files[WHEEL] = wheel({MEMBER: content})
+    return index
 
 
 def leftovers(tmp_path):
@@ -136,10 +156,10 @@ def test_more_bytes_than_the_card_says_are_not_read(index, fetch, wheel, tmp_pat
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("packed", ["wheel", "sdist"])
-def test_a_file_that_the_archive_does_not_hold(index, fetch, wheel, sdist, packed):
+@pytest.mark.parametrize("form", ["wheel", "sdist"])
+def test_a_file_that_the_archive_does_not_hold(index, fetch, wheel, sdist, form):
     files = {"nets/other.onnx": b""}
-    if packed == "wheel":
+    if form == "wheel":
         index.files[WHEEL] = wheel(files)
     else:
         index.files[SDIST] = sdist("nets-1.2", files, links=[(MEMBER, "/etc/passwd")])
@@ -175,8 +195,7 @@ def test_addresses_that_are_refused(index, fetch, uri):
     assert index.asked == []
 
 
-def test_a_broken_connection_is_taken_up_again(index, fetch, wheel, content, monkeypatch):
-    monkeypatch.setattr("engine.models.web.PAUSE", 0)
+def test_a_broken_connection_is_taken_up_again(index, fetch, wheel, content):
     index.files[WHEEL] = wheel({MEMBER: content})
     index.breaks = [1_500_000, 500_000]
     assert fetch().read_bytes() == content
@@ -186,16 +205,14 @@ def test_a_broken_connection_is_taken_up_again(index, fetch, wheel, content, mon
     assert all(s.startswith("bytes=") for s in starts[1:])
 
 
-def test_a_server_without_ranges_sends_all_again(index, fetch, wheel, content, monkeypatch):
-    monkeypatch.setattr("engine.models.web.PAUSE", 0)
+def test_a_server_without_ranges_sends_all_again(index, fetch, wheel, content):
     index.files[WHEEL] = wheel({MEMBER: content})
     index.ranges = False
     index.breaks = [1_500_000]
     assert fetch().read_bytes() == content
 
 
-def test_a_connection_that_always_breaks(index, fetch, wheel, content, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.models.web.PAUSE", 0)
+def test_a_connection_that_always_breaks(index, fetch, wheel, content, tmp_path):
     index.files[WHEEL] = wheel({MEMBER: content})
     index.breaks = [10] * 20
     error = refused(fetch)
@@ -205,8 +222,8 @@ def test_a_connection_that_always_breaks(index, fetch, wheel, content, tmp_path,
 
 
 @pytest.mark.parametrize("rotten", [False, True])
-def test_cancelling_keeps_what_came(index, fetch, wheel, content, tmp_path, rotten):
-    index.files[WHEEL] = wheel({MEMBER: content})
+def test_cancelling_keeps_what_came(packed, fetch, content, tmp_path, rotten):
+    index = packed
     seen = []
     with pytest.raises(CancelledError):
         fetch(progress=lambda *p: seen.append(p), cancelled=lambda: len(seen) > 0)
@@ -239,13 +256,9 @@ def test_nothing_is_resumed_without_a_checksum(index, fetch, wheel, content, tmp
     assert fetch().read_bytes() == content
 
 
-def test_a_full_disk(index, fetch, wheel, content, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk(index, fetch, wheel, content, tmp_path):
     index.files[WHEEL] = wheel({MEMBER: content})
-
-    def full(_handle):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
     error = refused(fetch)
     assert error.code is ErrorCode.DISK_FULL
     assert leftovers(tmp_path) == []
@@ -299,8 +312,7 @@ def test_no_index_at_all(fetch):
     assert "no index" in refused(fetch, settings=IndexSettings(())).message
 
 
-def test_an_unreachable_index_is_named_without_its_password(fetch, monkeypatch):
-    monkeypatch.setattr("engine.models.web.PAUSE", 0)
+def test_an_unreachable_index_is_named_without_its_password(fetch):
     settings = IndexSettings(("http://user:secret@127.0.0.1:9/simple",))
     error = refused(fetch, settings=settings)
     assert error.code is ErrorCode.MODEL_DOWNLOAD_FAILED
@@ -316,13 +328,10 @@ def test_a_page_that_is_no_index(index, fetch):
 
 def test_a_login_in_the_index_address_is_used_for_files_too(index, fetch, wheel, content):
     index.files[WHEEL] = wheel({MEMBER: content})
-    index.login = "müller:pa ss"
-    address = index.url.replace("http://", "http://m%C3%BCller:pa%20ss@")
-    assert "401" in refused(fetch).message
-    settings = IndexSettings((f"{address}/simple",))
     index.login = "user:pa ss"
-    settings = IndexSettings((index.url.replace("http://", "http://user:pa%20ss@") + "/simple",))
-    assert fetch(settings=settings).read_bytes() == content
+    assert "401" in refused(fetch).message
+    address = index.url.replace("http://", "http://user:pa%20ss@")
+    assert fetch(settings=IndexSettings((f"{address}/simple",))).read_bytes() == content
 
 
 def test_a_plain_address(index, fetch, content):

@@ -1,12 +1,13 @@
 """A real scene, a real (small) network and a real store, made in a second."""
 
-import dataclasses
 import hashlib
+import json
 
 import numpy as np
 import onnx
 import pytest
 import rasterio
+import scipy.ndimage
 from onnx import TensorProto, helper, numpy_helper
 from rasterio.transform import from_origin
 
@@ -21,8 +22,16 @@ from engine.geo.tiling import TileRule
 from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
 from engine.models.cardfile import card_to_json
 from engine.models.store import ModelStore
+from engine.pipeline.plan import make_plan
+from engine.pipeline.report import Silence
+from engine.pipeline.run import run_plan
 
 BANDS = ("red", "nir")
+CLASSES = (
+    ModelClass(0, "ground", "#808080"),
+    ModelClass(1, "red", "#d03030"),
+    ModelClass(2, "green", "#30a040"),
+)
 KERNEL = np.array(
     [
         [np.zeros((3, 3)), np.zeros((3, 3))],
@@ -49,98 +58,84 @@ def save_network(path, size):
     onnx.save(model, path)
 
 
-@pytest.fixture
-def store(tmp_path):
-    return ModelStore(tmp_path / "models")
+def make_card(path, rule):
+    """The card of a saved network."""
+    data = path.read_bytes()
+    unscaled = Normalisation((0, 0), (1, 1))
+    return ModelCard(
+        id="box",
+        version="1",
+        title="Box",
+        summary="A test network",
+        task=TaskName.SEGMENT,
+        input=ModelInput(BANDS, "reflectance", (-0.2, 2), unscaled, 10, (8, 12)),
+        tiling=rule,
+        merge="crop",
+        output=ModelOutput(CLASSES, "softmax"),
+        file=ModelFile(path.as_uri(), hashlib.sha256(data).hexdigest(), len(data), "onnx"),
+        license="CC0-1.0",
+        attribution="Swath",
+        citation="none",
+    )
 
 
-@pytest.fixture
-def make_card(tmp_path, store):
-    """A factory of installed cards; the path of the card file is what a request names."""
+class Lab:
+    """Makes scenes, cards and requests in one folder, and runs them."""
 
-    def make(rule=None, **changes):
+    def __init__(self, folder):
+        self.folder = folder
+        self.store = ModelStore(folder / "models")
+        self.work = folder / "work"
+
+    def card(self, rule=None):
+        """An installed card; its file's path is what a request names."""
         rule = rule or TileRule(64, 4, 4)
-        path = tmp_path / f"box{rule.size}.onnx"
+        path = self.folder / f"box{rule.size}.onnx"
         save_network(path, rule.size)
-        data = path.read_bytes()
-        need = ModelInput(
-            BANDS, "reflectance", (-0.2, 2), Normalisation((0, 0), (1, 1)), 10, (8, 12)
-        )
-        classes = (
-            ModelClass(0, "ground", "#808080"),
-            ModelClass(1, "red", "#d03030"),
-            ModelClass(2, "green", "#30a040"),
-        )
-        card = ModelCard(
-            id="box",
-            version="1",
-            title="Box",
-            summary="A test network",
-            task=TaskName.SEGMENT,
-            input=dataclasses.replace(need, **changes),
-            tiling=rule,
-            merge="crop",
-            output=ModelOutput(classes, "softmax"),
-            file=ModelFile(path.as_uri(), hashlib.sha256(data).hexdigest(), len(data), "onnx"),
-            license="CC0-1.0",
-            attribution="",
-            citation="",
-        )
-        store.install(card, lambda _done, _total: None, lambda: False)
-        card_path = path.with_suffix(".json")
-        import json
+        card = make_card(path, rule)
+        self.store.install(card, lambda _done, _total: None, lambda: False)
+        place = path.with_suffix(".json")
+        place.write_text(json.dumps(card_to_json(card)))
+        return place
 
-        card_path.write_text(json.dumps(card_to_json(card)))
-        return card_path
-
-    return make
-
-
-@pytest.fixture
-def write_scene(tmp_path):
-    """Write reflectance ``[2, H, W]`` (NaN: nodata) as a float GeoTIFF."""
-
-    def write(data, name="scene.tif", pixel=10.0, crs="EPSG:32632", **profile):
-        path = tmp_path / name
-        transform = from_origin(500_000, 5_000_000, pixel, pixel)
-        layout = {"driver": "GTiff", "dtype": data.dtype.name, "count": len(data)}
-        size = {"height": data.shape[1], "width": data.shape[2]}
-        where = {"crs": crs, "transform": transform} if crs else {}
-        with rasterio.open(path, "w", **layout, **size, **where, **profile) as target:
-            target.write(data)
-            target.descriptions = BANDS
-        return path
-
-    return write
-
-
-@pytest.fixture
-def scene_data():
-    """Smooth random fields in 0..1, so that all three classes occur in patches."""
-
-    def make(height, width, seed=0):
-        import scipy.ndimage
-
+    def data(self, height, width, seed=0):
+        """Smooth random reflectance, so that all three classes occur in patches."""
         rng = np.random.default_rng(seed)
         noise = scipy.ndimage.gaussian_filter(rng.random((2, height, width)), (0, 4, 4))
         spread = np.ptp(noise, axis=(1, 2), keepdims=True)
         low = noise.min(axis=(1, 2), keepdims=True)
-        return ((noise - low) / np.maximum(spread, 1e-9)).astype(np.float32)
+        return (0.05 + 0.9 * (noise - low) / np.maximum(spread, 1e-9)).astype(np.float32)
 
-    return make
+    def scene(self, data, name="scene.tif", pixel=10.0, crs="EPSG:32632", **profile):
+        """Write ``[2, H, W]`` (NaN: nodata) as a GeoTIFF."""
+        path = self.folder / name
+        where = {"crs": crs, "transform": from_origin(500_000, 5_000_000, pixel, pixel)}
+        layout = {"driver": "GTiff", "dtype": data.dtype.name, "count": len(data)}
+        layout |= {"height": data.shape[1], "width": data.shape[2], **profile}
+        with rasterio.open(path, "w", **layout, **(where if crs else {})) as target:
+            target.write(data)
+            target.descriptions = BANDS
+        return path
 
-
-@pytest.fixture
-def make_request(tmp_path):
-    def make(scene, card, name="out", **kwargs):
-        out = tmp_path / f"{name}.tif"
-        extra = kwargs.pop("output", {})
-        spec = kwargs.pop("input", {})
+    def request(self, scene, card, name="out", **kwargs):
+        output = kwargs.pop("output", {})
         return SegmentRequest(
-            InputSpec((str(scene),), **spec),
-            OutputSpec(str(out), **extra),
+            InputSpec((str(scene),), profile="reflectance", **kwargs.pop("input", {})),
+            OutputSpec(str(self.folder / f"{name}.tif"), **output),
             model=str(card),
             **kwargs,
         )
 
-    return make
+    def plan(self, scene, card, name="out", **kwargs):
+        return make_plan(self.request(scene, card, name, **kwargs), self.store)
+
+    def run(self, scene, card, name="out", **kwargs):
+        return self.carry_out(self.plan(scene, card, name, **kwargs))
+
+    def carry_out(self, plan, report=None):
+        return run_plan(plan, self.store, self.work, report or Silence())
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)

@@ -20,6 +20,17 @@ CLEAR, CLOUD, SHADOW = 0, 1, 2
 pytestmark = [pytest.mark.shared, pytest.mark.network]
 
 
+@pytest.fixture
+def tell(capsys):
+    """Print a figure although the test passes."""
+
+    def tell(text):
+        with capsys.disabled():
+            print(f"\n{text}")  # noqa: T201 - the figure is what the test is for
+
+    return tell
+
+
 @pytest.fixture(scope="session")
 def cloud_store():
     """Models fetched once for all checkouts of this machine."""
@@ -53,8 +64,9 @@ def kappa(truth, found, classes=3):
     return (np.trace(table) - chance) / (1 - chance)
 
 
-@pytest.mark.parametrize(("card_id", "bar"), [("clouds-6band-l1c", 0.79), ("clouds-4band-l1c", 0.83)])
-def test_kappa_on_the_hand_labelled_chip(card_id, bar, shared, cloud_store, tmp_path, capsys):
+@pytest.mark.parametrize("bands", [6, 4])
+def test_kappa_on_the_hand_labelled_chip(bands, shared, cloud_store, tmp_path, tell):
+    card_id, bar = f"clouds-{bands}band-l1c", {6: 0.79, 4: 0.83}[bands]
     chip = np.load(shared / "ukis_cloud/sentinel2.npz")
     label = chip["msk"].squeeze()
     truth = np.where(label == 4, CLOUD, np.where(label == 0, SHADOW, CLEAR))
@@ -66,12 +78,11 @@ def test_kappa_on_the_hand_labelled_chip(card_id, bar, shared, cloud_store, tmp_
         target.descriptions = BANDS
     found = segment(scene, card_id, cloud_store, tmp_path)
     reached = kappa(truth, found)
-    with capsys.disabled():
-        print(f"\n{card_id}: Cohen's kappa {reached:.4f} (bar {bar})")
+    tell(f"{card_id}: Cohen's kappa {reached:.4f} (bar {bar})")
     assert reached >= bar
 
 
-def test_recall_and_f1_on_landsat_8(shared, cloud_store, tmp_path, capsys):
+def test_recall_and_f1_on_landsat_8(shared, cloud_store, tmp_path, tell):
     """Against the scene's quality band: medium or high confidence of cloud or cirrus."""
     folder = shared / "landsat8_cloudy"
     scene = folder / "LC80200392015216LGN00_crop.tif"
@@ -83,8 +94,8 @@ def test_recall_and_f1_on_landsat_8(shared, cloud_store, tmp_path, capsys):
     hits = (found & truth).sum()
     recall, f1 = hits / truth.sum(), 2 * hits / (found.sum() + truth.sum())
     trivial = 2 * truth.sum() / (truth.size + truth.sum())
-    with capsys.disabled():
-        print(f"\nLandsat 8: recall {recall:.4f} (bar 0.95), F1 {f1:.4f} (bar 0.80; all cloud {trivial:.4f})")
+    tell(f"Landsat 8: recall {recall:.4f} (bar 0.95)")
+    tell(f"Landsat 8: F1 {f1:.4f} (bar 0.80; a map that is all cloud has {trivial:.4f})")
     assert recall >= 0.95
     assert f1 >= 0.80
     assert f1 > trivial

@@ -43,7 +43,7 @@ def content(patch: Patch):
     return patch.class_id, patch.pixels, patch.confidence, frozenset(map(tuple, corners))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 4),
@@ -61,7 +61,7 @@ def test_stitched_blocks_equal_the_whole(seed, classes, smooth, edge):
     assert joined == {(p.class_id, p.pixels, p.confidence, p.polygon.bounds) for p in whole}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 60))
 def test_polygons_are_valid_and_their_areas_exact(seed, classes, edge):
     image, confidence = speckled(seed, classes, 0)
