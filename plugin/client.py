@@ -131,7 +131,7 @@ def _unpack(response: requests.Response) -> Any:
         value = response.json()
     except ValueError:
         value = None
-    if response.ok and value is not None:
+    if response.status_code in (200, 201, 202) and value is not None:
         return value
     raise _error_of(value) or EngineError(
         ErrorCode.ENGINE_UNREACHABLE,

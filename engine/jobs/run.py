@@ -145,7 +145,7 @@ def _execute_in(state: Path) -> Execute:
     def execute(submission: Submission, work: Path, report: JobReport) -> Outcome:
         # The rooms below bring numpy, GDAL and the runtimes along: only where work is done.
         from engine.models.store import ModelStore  # noqa: PLC0415
-        from engine.pipeline.plan import make_plan  # noqa: PLC0415
+        from engine.pipeline.planning import make_plan  # noqa: PLC0415
         from engine.pipeline.run import run_plan  # noqa: PLC0415
 
         models = ModelStore(state / "models")

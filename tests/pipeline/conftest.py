@@ -22,7 +22,7 @@ from engine.geo.tiling import TileRule
 from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
 from engine.models.cardfile import card_to_json
 from engine.models.store import ModelStore
-from engine.pipeline.plan import make_plan
+from engine.pipeline.planning import make_plan
 from engine.pipeline.report import Silence
 from engine.pipeline.run import run_plan
 

@@ -10,7 +10,7 @@ import rasterio
 from engine.contract.messages import InputSpec, OutputSpec, SegmentRequest
 from engine.models.catalogue import find_card
 from engine.models.store import ModelStore
-from engine.pipeline.plan import make_plan
+from engine.pipeline.planning import make_plan
 from engine.pipeline.report import Silence
 from engine.pipeline.run import run_plan
 

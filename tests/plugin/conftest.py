@@ -53,3 +53,30 @@ def no_engine(monkeypatch, tmp_path, state):
     folder = tmp_path / "plugins" / "swath"
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A raster of 40 x 30 pixels of 30 m, two bands."""
+    gdal = pytest.importorskip("osgeo.gdal")
+    osr = pytest.importorskip("osgeo.osr")
+    path = tmp_path / "schöne scene.tif"
+    made = gdal.GetDriverByName("GTiff").Create(str(path), 40, 30, 2)
+    made.SetGeoTransform((500000, 30, 0, 5400000, 0, -30))
+    crs = osr.SpatialReference()
+    crs.ImportFromEPSG(32632)
+    made.SetProjection(crs.ExportToWkt())
+    made.FlushCache()
+    return path
+
+
+@pytest.fixture
+def plugin(qgis_iface, qgis_processing, qgis_new_project, state, stand_in, monkeypatch):
+    """The plugin, loaded, with the stand-in as its engine."""
+    from swath import classFactory
+
+    monkeypatch.setenv("SWATH_ENGINE", str(stand_in))
+    loaded = classFactory(qgis_iface)
+    loaded.initGui()
+    yield loaded
+    loaded.unload()

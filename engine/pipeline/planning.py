@@ -1,0 +1,135 @@
+"""How a request becomes a plan: everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+import contextlib
+
+from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.messages import SegmentRequest
+from engine.geo.crs import transform_bounds
+from engine.geo.grid import Grid
+from engine.geo.window import Window
+from engine.io.aoi import Aoi, read_aoi
+from engine.io.plausibility import check_plausible
+from engine.io.scene import open_scene
+from engine.io.source import Scene
+from engine.io.staging import check_outputs
+from engine.models.card import ModelCard
+from engine.models.catalogue import choose_model, find_card, quantity_note
+from engine.models.store import ModelStore
+from engine.pipeline.destination import Destination
+from engine.pipeline.fingerprint import fingerprint
+from engine.pipeline.plan import Plan, Recipe
+from engine.version import VERSION
+
+BLOCK_EDGE = 1024
+"""Source pixels along a block's edge, about."""
+SAME_SCALE = 1e-6
+"""Lattices closer to the source than this are the source."""
+
+
+def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
+    """Look at the scene, choose and check the model, and fix every number of the run.
+
+    Raises:
+        EngineError: for whatever is wrong with the request; nothing has been written then.
+    """
+    output = request.output
+    places = Destination.of(output)
+    inputs = request.input.uris
+    check_outputs(places.asked, output.overwrite, sidecars=places.sidecars, inputs=inputs)
+    scene = open_scene(request.input)
+    card = _card_for(request, scene, store)
+    warnings = check_plausible(scene, card.input.bands, card.input.quantity, card.input.valid_range)
+    with contextlib.closing(scene.source(card.input.bands)) as source:
+        grid = source.grid
+    aoi = read_aoi(request.region.aoi, grid) if request.region.aoi else None
+    factors, scale_note = _scale(grid, card, request.input.gsd)
+    recipe = Recipe(
+        input=scene.resolved,
+        files=tuple(fingerprint(uri) for uri in scene.resolved.uris),
+        card=card,
+        grid=grid,
+        region=_region(request, grid, aoi),
+        aoi=request.region.aoi,
+        aoi_digest=aoi.digest if aoi else None,
+        factors=factors,
+        rule=card.tiling,
+        block=max(1, round(BLOCK_EDGE / max(factors))),
+        device=request.device,
+        engine=VERSION,
+    )
+    level_note = quantity_note(card, scene.profile.quantity)
+    notes = (*scene.notes, *warnings, *(n for n in (level_note, scale_note) if n))
+    return Plan(recipe, output, request.min_area, notes, scene.profile.sentence)
+
+
+def _card_for(request: SegmentRequest, scene: Scene, store: ModelStore) -> ModelCard:
+    if request.model != "auto":
+        return find_card(request.model, store)
+    roles = tuple(b.role for b in scene.bands if b.role)
+    return choose_model(roles, scene.profile.quantity)
+
+
+def _region(request: SegmentRequest, grid: Grid, aoi: Aoi | None) -> Window:
+    """The pixels asked for by extent and polygons together.
+
+    Raises:
+        EngineError: ``EXTENT_OUTSIDE``, ``EXTENT_INVALID``, ``CRS_MISSING``.
+    """
+    window = grid.window if aoi is None else aoi.window
+    bounds = request.region.bounds
+    if bounds is None:
+        return window
+    west, south, east, north = bounds
+    if not (west < east and south < north):
+        raise EngineError(
+            ErrorCode.EXTENT_INVALID,
+            f"The extent {bounds} is empty.",
+            "Give west, south, east, north with west < east and south < north.",
+        )
+    both = grid.window_of(_in_grid(bounds, request.region.bounds_crs, grid)).intersect(window)
+    if both.is_empty:
+        raise EngineError(
+            ErrorCode.EXTENT_OUTSIDE,
+            "The extent and the mask polygons do not overlap.",
+            "Choose an extent that contains part of the polygons.",
+        )
+    return both
+
+
+def _in_grid(
+    bounds: tuple[float, float, float, float], crs: str | None, grid: Grid
+) -> tuple[float, float, float, float]:
+    if crs is None:
+        return bounds
+    if grid.crs is None:
+        raise EngineError(
+            ErrorCode.CRS_MISSING,
+            "The extent has a CRS, but the raster has no georeference.",
+            "Give the extent in pixel coordinates (x = column, y = -row) without a CRS.",
+        )
+    return transform_bounds(bounds, crs, grid.crs)
+
+
+def _scale(
+    grid: Grid, card: ModelCard, gsd: float | None
+) -> tuple[tuple[float, float], str | None]:
+    """Source pixels per lattice pixel, and a sentence when they differ or were assumed."""
+    need = card.input
+    size = grid.pixel_size_m or ((gsd, gsd) if gsd else None)
+    if size is None:
+        return (1.0, 1.0), f"Without georeference, pixels are taken to be {need.gsd:g} m wide."
+    low, high = need.gsd_range
+    if all(low <= edge <= high for edge in size):
+        return (1.0, 1.0), None
+    rows, cols = (_factor(need.gsd / edge) for edge in size)
+    sentence = (
+        f"The raster's pixels are {size[1]:.3g} m wide; the model works at {need.gsd:g} m, so it "
+        f"sees the scene resampled and its scores are brought back to the raster's pixels."
+    )
+    return (rows, cols), sentence
+
+
+def _factor(ratio: float) -> float:
+    return float(round(ratio)) if abs(ratio - round(ratio)) < SAME_SCALE * ratio else ratio
