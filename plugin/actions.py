@@ -4,8 +4,9 @@ from typing import List, Optional
 
 import processing
 from qgis.core import Qgis, QgsApplication, QgsMapLayer, QgsProject, QgsRasterLayer, QgsTask
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
-from qgis.PyQt.QtWidgets import QAction, QFileDialog, QMessageBox
+from qgis.PyQt.QtWidgets import QAction, QDialog, QFileDialog, QMessageBox
 
 from ..engine.contract.errors import EngineError, ErrorCode
 from ..engine.contract.messages import EngineInfo, ModelList
@@ -26,6 +27,7 @@ class Actions:
         self.segment: Optional[QAction] = None
         self.status: Optional[QAction] = None
         self.task: Optional[EngineStatus] = None
+        self._dialogs: List[QDialog] = []
 
     def add(self) -> None:
         """Show the toolbar and the menu entries."""
@@ -66,7 +68,13 @@ class Actions:
             return
         layer = raster_at_hand(self.iface.activeLayer())
         dialog = processing.createAlgorithmDialog(ALGORITHM, {"INPUT": layer} if layer else {})
+        self._keep(dialog)
         dialog.show()
+
+    def _keep(self, dialog) -> None:
+        """Hold the Python half of a dialog for as long as QGIS holds the other half."""
+        self._dialogs.append(dialog)
+        dialog.destroyed.connect(lambda *_: self._dialogs.remove(dialog))
 
     def show_status(self) -> None:
         """Start the engine when it does not run, in the background, and tell how it is."""
@@ -95,7 +103,7 @@ class Actions:
         if problem.code in (ErrorCode.ENGINE_NOT_FOUND, ErrorCode.ENGINE_START_FAILED):
             choose = box.addButton("Choose engine…", QMessageBox.ButtonRole.ActionRole)
             choose.clicked.connect(self.ask_for_engine)
-        box.finished.connect(box.deleteLater)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
 
     def ask_for_engine(self) -> None:

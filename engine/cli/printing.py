@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,6 +27,12 @@ def note(text: str) -> None:
     """A line beside the result."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def note_from_signal(text: str) -> None:
+    """The same from a signal's handler, which may have interrupted a line being written."""
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), f"{text}{os.linesep}".encode())
 
 
 def complain(error: ErrorInfo) -> None:
@@ -50,7 +58,7 @@ def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) 
     return ["  ".join(cell(i, text) for i, text in enumerate(row)).rstrip() for row in table]
 
 
-def say_result(job: Job) -> None:
+def say_result(job: Job, also: Sequence[tuple[str, str]] = ()) -> None:
     """What a finished job found, and where it lies."""
     if job.summary is not None and job.summary.areas:
         say()
@@ -58,7 +66,7 @@ def say_result(job: Job) -> None:
             say(line)
         say("Mapped areas, not corrected for the map's own errors.")
     say()
-    for line in columns((a.role, a.uri) for a in job.artifacts):
+    for line in columns([*((a.role, a.uri) for a in job.artifacts), *also]):
         say(line)
 
 

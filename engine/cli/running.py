@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.cli.exits import exit_code_of
-from engine.cli.printing import complain, note, say_json, say_result
+from engine.cli.printing import complain, note_from_signal, say_json, say_result
 from engine.cli.progress import display
 from engine.contract.messages import Job, JobState, Submission
 from engine.contract.places import state_dir
@@ -22,7 +22,7 @@ def submit_here(submission: Submission, *, quiet: bool) -> Job:
 
 def do_here(store: JobStore, job: Job, *, quiet: bool) -> Job:
     """Do a job that waits for this process, with progress on stderr."""
-    stop = StopRequest(lambda: note("Stopping; Ctrl-C once more stops at once."))
+    stop = StopRequest(lambda: note_from_signal("Stopping; Ctrl-C once more stops at once."))
     with stop.on_signals(), display(quiet=quiet) as show:
         return run_job(store, job.id, watch=show, stop=stop)
 

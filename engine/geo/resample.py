@@ -72,6 +72,8 @@ def resample(
         ``[C, want]`` and, for each output pixel, the share of its weight that was valid;
         a pixel of share 0 has no meaning.
     """
+    if want.is_empty:
+        return np.zeros((len(data), *want.shape), np.float32), np.zeros(want.shape, np.float32)
     rows = _taps(want.row, want.row_stop, factors[0], (have.row, have.row_stop))
     cols = _taps(want.col, want.col_stop, factors[1], (have.col, have.col_stop))
     if valid is None or valid.all():

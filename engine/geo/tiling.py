@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -48,7 +49,11 @@ class Tile:
     read: Window
     """Real pixels given to the model; never beyond the raster."""
     keep: Window
-    """Pixels whose scores are used; inside ``read``."""
+    """The tile's own pixels; inside ``read``. The keeps of all tiles partition the raster."""
+
+    def reach(self, margin: int) -> Window:
+        """Its own pixels and those within ``margin`` of them that it reads too."""
+        return self.keep.expand(margin, margin).intersect(self.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Block:
 
     index: int
     window: Window
-    """The union of its tiles' ``keep`` windows."""
+    """The union of its tiles' ``keep`` windows, as far as it lies in the region."""
     tiles: tuple[Tile, ...]
 
 
@@ -71,10 +76,10 @@ class _Span:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles whose ``keep`` windows partition ``region``.
+    """The tiles that deliver ``region``.
 
-    Tiles read beyond the region where the raster goes on, so that a result does not depend on how
-    a region was cut out. At the raster's edge a tile starts at the edge, without margin.
+    They are always tiles of the whole raster, so that a result does not depend on how a region
+    was cut out. At the raster's edge a tile starts at the edge, without margin.
     """
 
     shape: tuple[int, int]
@@ -98,12 +103,17 @@ class Tiling:
     @property
     def computed_pixels(self) -> int:
         """Pixels that go through the model."""
-        rows = sum(self.rule.padded(s.read[1] - s.read[0]) for s in self._rows)
-        return rows * sum(self.rule.padded(s.read[1] - s.read[0]) for s in self._cols)
+        rows = sum(self.rule.padded(s.read[1] - s.read[0]) for _, s in self._rows)
+        return rows * sum(self.rule.padded(s.read[1] - s.read[0]) for _, s in self._cols)
 
     def tiles(self) -> Iterator[Tile]:
-        """All tiles, row by row."""
-        rows, cols = enumerate(self._rows), list(enumerate(self._cols))
+        """All tiles with a pixel of their own in the region, row by row."""
+        return itertools.starmap(_tile, itertools.product(self._rows, self._cols))
+
+    def near(self, window: Window, margin: int) -> Iterator[Tile]:
+        """Tiles of the raster, row by row, whose reach of ``margin`` may touch ``window``."""
+        rows = _touching(self.shape[0], self.rule, (window.row - margin, window.row_stop + margin))
+        cols = _touching(self.shape[1], self.rule, (window.col - margin, window.col_stop + margin))
         return itertools.starmap(_tile, itertools.product(rows, cols))
 
     def blocks(self, target: int) -> Iterator[Block]:
@@ -111,33 +121,39 @@ class Tiling:
         col_groups = _grouped(self._cols, target)
         groups = itertools.product(_grouped(self._rows, target), col_groups)
         for index, (rows, cols) in enumerate(groups):
-            yield _block(index, rows, cols)
+            yield _block(index, rows, cols, self.region)
 
     @property
-    def _rows(self) -> tuple[_Span, ...]:
-        return _spans(self.shape[0], (self.region.row, self.region.row_stop), self.rule)
+    def _rows(self) -> list[_Numbered]:
+        return _touching(self.shape[0], self.rule, (self.region.row, self.region.row_stop))
 
     @property
-    def _cols(self) -> tuple[_Span, ...]:
-        return _spans(self.shape[1], (self.region.col, self.region.col_stop), self.rule)
+    def _cols(self) -> list[_Numbered]:
+        return _touching(self.shape[1], self.rule, (self.region.col, self.region.col_stop))
 
 
 _Numbered = tuple[int, _Span]
 
 
-def _spans(length: int, region: tuple[int, int], rule: TileRule) -> tuple[_Span, ...]:
-    """Tiles along one axis of ``length`` pixels whose keeps partition ``region``."""
+def _touching(length: int, rule: TileRule, region: tuple[int, int]) -> list[_Numbered]:
+    """Numbered tiles along one axis with a pixel of their own in ``region``."""
+    start, stop = region
+    every = enumerate(_spans(length, rule))
+    return [(n, s) for n, s in every if s.keep[0] < stop and s.keep[1] > start]
+
+
+@functools.lru_cache(maxsize=64)
+def _spans(length: int, rule: TileRule) -> tuple[_Span, ...]:
+    """Tiles along one axis of ``length`` pixels whose keeps partition it."""
     spans = []
-    keep_start, end = region
-    while True:
+    keep_start = 0
+    while keep_start < length:
         origin = _origin(length, keep_start, rule)
         read_stop = min(origin + rule.size, length)
-        trusted = read_stop if read_stop == length else read_stop - rule.margin
-        keep_stop = min(trusted, end)
+        keep_stop = length if read_stop == length else read_stop - rule.margin
         spans.append(_Span((origin, read_stop), (keep_start, keep_stop)))
-        if keep_stop == end:
-            return tuple(spans)
         keep_start = keep_stop
+    return tuple(spans)
 
 
 def _origin(length: int, keep_start: int, rule: TileRule) -> int:
@@ -158,10 +174,10 @@ def _tile(row: _Numbered, col: _Numbered) -> Tile:
     return Tile((i, j), read, Window.from_spans(rows.keep, cols.keep))
 
 
-def _grouped(spans: tuple[_Span, ...], target: int) -> list[list[_Numbered]]:
+def _grouped(spans: list[_Numbered], target: int) -> list[list[_Numbered]]:
     """Consecutive spans whose keeps together stay within ``target`` pixels (one at the least)."""
     groups: list[list[_Numbered]] = [[]]
-    for number, span in enumerate(spans):
+    for number, span in spans:
         group = groups[-1]
         if group and span.keep[1] - group[0][1].keep[0] > target:
             groups.append(group := [])
@@ -169,11 +185,11 @@ def _grouped(spans: tuple[_Span, ...], target: int) -> list[list[_Numbered]]:
     return groups
 
 
-def _block(index: int, rows: list[_Numbered], cols: list[_Numbered]) -> Block:
+def _block(index: int, rows: list[_Numbered], cols: list[_Numbered], region: Window) -> Block:
     tiles = tuple(itertools.starmap(_tile, itertools.product(rows, cols)))
     first, last = tiles[0].keep, tiles[-1].keep
-    spans = (first.row, last.row_stop), (first.col, last.col_stop)
-    return Block(index, Window.from_spans(*spans), tiles)
+    window = Window.from_spans((first.row, last.row_stop), (first.col, last.col_stop))
+    return Block(index, window.intersect(region), tiles)
 
 
 def _bad_rule(rule: TileRule, why: str) -> EngineError:

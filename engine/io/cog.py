@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from engine.contract.errors import EngineError
 from engine.contract.messages import ModelClass
 from engine.geo.grid import Grid
 from engine.geo.window import Window
-from engine.io.staging import disk_full, unwritable
+from engine.io.staging import disk_full, free_bytes, unwritable
 
 BLOCK = 512
 """Rows and columns of a TIFF tile."""
@@ -106,7 +105,7 @@ def _explain(error: Exception, path: Path, grid: Grid, layout: RasterLayout) -> 
     """GDAL's messages do not tell a full disk from other failures; the free space does."""
     height, width = grid.shape
     pixel = np.dtype(layout.dtype).itemsize * len(layout.descriptions)
-    if shutil.disk_usage(path.parent).free < height * width * pixel * _OVERVIEW_SHARE:
+    if free_bytes(path) < height * width * pixel * _OVERVIEW_SHARE:
         return disk_full(path)
     return unwritable(path, f"GDAL says «{error}»")
 

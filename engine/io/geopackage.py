@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ import pyogrio.raw
 import shapely
 
 from engine.contract.errors import EngineError
-from engine.io.staging import disk_full, unwritable
+from engine.io.staging import disk_full, free_bytes, unwritable
 
 _GEOMETRY = "geom"
 _STYLE_TABLE = "layer_styles"
@@ -113,7 +112,7 @@ def _write_errors(path: Path) -> Iterator[None]:
 
 def _explain(error: Exception, path: Path) -> EngineError:
     """SQLite gives back the space of a failed transaction, so little free space is enough."""
-    is_full = "full" in str(error) or shutil.disk_usage(path.parent).free < _RESERVE
+    is_full = "full" in str(error) or free_bytes(path) < _RESERVE
     return disk_full(path) if is_full else unwritable(path, f"GDAL says «{error}»")
 
 
@@ -230,7 +229,8 @@ def _single(value: object) -> npt.NDArray[Any]:
 
 def _check_whole(path: Path, layer: str, count: int) -> None:
     """Refuse a file that lost polygons, for instance when closing it found the disk full."""
-    query = f'SELECT count(*) FROM "{layer}"'  # noqa: S608 - the name is ours, no user's
+    table = layer.replace('"', '""')
+    query = f'SELECT count(*) FROM "{table}"'  # noqa: S608 - quoted above
     with contextlib.closing(sqlite3.connect(path)) as database:
         found = database.execute(query).fetchone()[0]
     if found != count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -12,13 +13,14 @@ from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from engine.contract.errors import EngineError, ErrorCode
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 """What GDAL raises through rasterio when a file cannot be opened or read."""
-CACHE_MIB = 256
+CACHE_BYTES = 256 * 2**20
 """GDAL's block cache, shared by all files and threads; its own default is 5 % of the memory."""
 OPEN_FILES = 32
 """Handles that a thread keeps open; a mosaic may have thousands of tiles."""
@@ -72,12 +74,11 @@ def open_dataset(uri: str) -> Any:
     Raises:
         EngineError: ``INPUT_NOT_FOUND``, ``INPUT_UNREADABLE``.
     """
-    _quiet()
+    _prepare()
     if is_local(uri) and not Path(uri).exists():
         raise not_found(uri)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_MIB):
-            return rasterio.open(uri)
+        return rasterio.open(uri)
     except GDAL_ERRORS as error:
         raise unreadable(uri, error) from None
 
@@ -116,7 +117,9 @@ def unreadable(uri: str, error: BaseException) -> EngineError:
 
 
 @functools.cache
-def _quiet() -> None:
-    """Failures are told as errors; neither rasterio's log nor its warnings are for users."""
+def _prepare() -> None:
+    """Bound the cache; failures are told as errors, so that rasterio's log is for nobody."""
+    if "GDAL_CACHEMAX" not in os.environ:
+        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)

@@ -67,7 +67,11 @@ def gather(uris: Sequence[str]) -> Inputs:
 def _absolute(uri: str) -> str:
     if uri.startswith("file://"):
         uri = url2pathname(urlsplit(uri).path)
-    return str(Path(uri).absolute()) if is_local(uri) else uri
+    if not is_local(uri):
+        return uri
+    path = Path(uri).absolute()
+    is_safe = re.fullmatch(r"MTD_MSIL\w+\.xml", path.name) and path.exists()
+    return str(path.parent if is_safe else path)
 
 
 def _of_item(items: Sequence[str], named: Sequence[str]) -> Inputs:

@@ -35,7 +35,9 @@ def place(inner: Grid, outer: Grid) -> Place | None:
         inner = replace(inner, crs=outer.crs)
         offset = outer.aligned_offset(inner)
         if offset is not None:
-            return Place(Window(*offset, *inner.shape), is_aligned=True)
+            window = Window(*offset, *inner.shape)
+            apart = window.intersect(outer.window).is_empty
+            return None if apart else Place(window, is_aligned=True)
     return _touching(inner, outer)
 
 

@@ -31,6 +31,8 @@ BRIGHTEST_AT_LEAST = 0.003
 """A scene whose brightest band stays below was divided twice."""
 BASELINE_FLOOR = 0.1
 """Offset in reflectance of Sentinel-2 products since baseline 04.00."""
+DARKEST_LAND = 0.1
+"""Nearly every scene but one of clouds or snow has darker pixels."""
 PHOTO_BANDS = 4
 """Red, green, blue and perhaps one more."""
 DARKEST_PHOTO = 0.04
@@ -238,7 +240,7 @@ def _offset_warning(scene: Scene, spreads: Sequence[Spread]) -> tuple[str, ...]:
     name = scene.profile.name
     if name not in {"sentinel2-l1c", "sentinel2-l2a", "reflectance-10000"}:
         return ()
-    if min(s.bottom for s in spreads) < BASELINE_FLOOR:
+    if not BASELINE_FLOOR <= min(s.bottom for s in spreads) < DARKEST_LAND + BASELINE_FLOOR:
         return ()
     doubt = (
         f"No pixel is darker than {BASELINE_FLOOR:g}: if this is Sentinel-2 of baseline 04.00 or "

@@ -136,9 +136,7 @@ def find_roles(bands: Sequence[Clues], sensor: str) -> tuple[str, ...]:
         bands: All bands of the scene.
         sensor: What is known of the sensor from elsewhere, or "".
     """
-    names = [c.description or PurePath(c.file_name).stem for c in bands]
-    sensor = sensor or sensor_of_tokens([n for n in names if n])
-    table = ROLE_BY_TOKEN.get(sensor, {})
+    table = ROLE_BY_TOKEN.get(sensor or sensor_of_bands(bands), {})
     found = [_role(clues, table) for clues in bands]
     if not any(found) and _is_plain_photo(bands):
         found = ["red", "green", "blue"]
@@ -148,6 +146,12 @@ def find_roles(bands: Sequence[Clues], sensor: str) -> tuple[str, ...]:
         role if claims[role] == 1 or (role in certain and found.index(role) == i) else ""
         for i, role in enumerate(found)
     )
+
+
+def sensor_of_bands(bands: Sequence[Clues]) -> str:
+    """The sensor that the bands' names belong to, "" when several may be."""
+    names = (c.description or PurePath(c.file_name).stem for c in bands)
+    return sensor_of_tokens([name for name in names if name])
 
 
 def _role(clues: Clues, table: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ from engine.io.plausibility import SAMPLE_PIXELS
 from engine.io.product import Product, agreed, product_of_mtl, product_of_name, product_of_tags
 from engine.io.profiles import Calibration, profile_sensor
 from engine.io.raster import FileInfo, Pixels, Raster, describe
-from engine.io.roles import THERMAL, Clues, check_role_words, find_roles
+from engine.io.roles import THERMAL, Clues, check_role_words, find_roles, sensor_of_bands
 from engine.io.sensors import band_token
 from engine.io.source import Band, ResolvedProfile, Scene, Source
 from engine.io.stac_input import StacBand
@@ -149,7 +149,9 @@ def _understood(spec: InputSpec, inputs: Inputs, handles: Handles) -> FileScene:
     arrangement = separate(infos) if inputs.stac else arrange(infos)
     slots = _slots(arrangement, inputs)
     product = _product(inputs, infos)
-    roles = _roles(slots, spec, product.sensor or profile_sensor(spec.profile))
+    sensor = product.sensor or profile_sensor(spec.profile)
+    product = replace(product, sensor=sensor or sensor_of_bands([s.clues for s in slots]))
+    roles = _roles(slots, spec, product.sensor)
     nodata = tuple(_extra_nodata(spec, slot) for slot in slots)
     draft = Draft(arrangement.groups, slots, roles, nodata)
     calibration, profile = find_calibration(

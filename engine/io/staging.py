@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,14 @@ def unwritable(path: Path, reason: str) -> EngineError:
     )
 
 
+def free_bytes(path: Path) -> float:
+    """Space for the file ``path`` on its disk; infinite when nobody knows."""
+    try:
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return float("inf")
+
+
 @contextlib.contextmanager
 def os_errors_translated(path: Path) -> Iterator[None]:
     """Raise what the operating system refuses about ``path`` as an ``EngineError``."""
@@ -100,9 +109,10 @@ def check_outputs(
     everything = [*paths, *sidecars]
     _check_distinct(everything)
     for path in everything:
-        _check_no_input(path, inputs)
-        _check_target(path, overwrite)
-        _check_unlocked(path)
+        with os_errors_translated(path):
+            _check_no_input(path, inputs)
+            _check_target(path, overwrite)
+            _check_unlocked(path)
     for folder in dict.fromkeys(path.absolute().parent for path in everything):
         _check_folder(folder)
 
@@ -165,13 +175,20 @@ def _exists(path: Path) -> EngineError:
 def _check_unlocked(path: Path) -> None:
     """A new database beside an old one's log would be read together with that log."""
     for ending in _LOCK_ENDINGS.get(path.suffix.lower(), ()):
-        if path.with_name(path.name + ending).exists():
+        if _is_there(path.with_name(path.name + ending)):
             raise EngineError(
                 ErrorCode.OUTPUT_UNWRITABLE,
                 f"{path} is open in another program: {path.name + ending} lies beside it.",
                 "Close the layer there (a QGIS that crashed leaves that file behind: delete it),"
                 " or choose another name.",
             )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a sidecar's name may be too long where the file's own is not
+        return False
 
 
 def _check_folder(folder: Path) -> None:
@@ -293,7 +310,7 @@ class Staging:
             for final in written
             for ending in _STALE_ENDINGS.get(final.suffix.lower(), ())
         ]
-        stale = sorted(path for path in beside if path.exists() and path not in written)
+        stale = sorted(path for path in beside if _is_there(path) and path not in written)
         first = len(self._moves)
         return [_Move(None, p, self._backup(p, n)) for n, p in enumerate(stale, first)]
 

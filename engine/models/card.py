@@ -10,7 +10,7 @@ from engine.geo.tiling import TileRule
 
 Quantity = Literal["toa_reflectance", "surface_reflectance", "reflectance", "rgb", "raw"]
 Activation = Literal["softmax", "sigmoid", "none"]
-MergeRule = Literal["crop"]
+MergeRule = Literal["crop", "weighted"]
 
 
 @dataclass(frozen=True, slots=True)

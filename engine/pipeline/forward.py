@@ -12,6 +12,7 @@ from engine.geo.chip import Chip
 from engine.geo.lattice import Lattice
 from engine.geo.resample import resample
 from engine.geo.tiling import Tile
+from engine.geo.window import Window
 from engine.io.aoi import Aoi
 from engine.io.source import Source
 from engine.models.runtime import Model
@@ -30,8 +31,8 @@ class TileScores:
     """``[K, H, W]`` over ``tile.read``; None when there was nothing to look at."""
     has_data: npt.NDArray[np.bool_]
     """``[H, W]`` over ``tile.read``: lattice pixels made of at least one valid source pixel."""
-    chip_valid: Chip
-    """The source's own mask around the tile, without pixels."""
+    mask: Chip
+    """Which source pixels around the tile have data and are asked for; a chip of no bands."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Forward:
         lattice = self.recipe.lattice
         chip = self.source.read(lattice.source_for(tile.read))
         mask = Chip(chip.data[:0], self._wanted(chip), chip.window)
-        if not mask.valid[lattice.owned(tile.keep).slices_in(chip.window)].any():
+        if not mask.valid[self._served(tile).slices_in(chip.window)].any():
             return TileScores(tile, None, np.zeros(tile.read.shape, bool), mask)
         physical, share = _on_lattice(self._physical(chip), chip, tile, lattice)
         has_data = share > 0
@@ -58,6 +59,11 @@ class Forward:
         height, width = tile.read.shape
         scores = self.task.activate(raw)[0, :, :height, :width]
         return TileScores(tile, scores, has_data, mask)
+
+    def _served(self, tile: Tile) -> Window:
+        """Source pixels that the tile's scores may be used for."""
+        weighted = self.recipe.card.merge == "weighted"
+        return self.recipe.lattice.owned(tile.reach(self.recipe.rule.margin if weighted else 0))
 
     def _wanted(self, chip: Chip) -> npt.NDArray[np.bool_]:
         if self.aoi is None:

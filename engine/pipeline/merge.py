@@ -1,12 +1,18 @@
-"""Tiles' scores become one block."""
+"""Tiles' scores become one block.
+
+Both merges give each pixel bits that depend on the tiles around it alone: not on the block it is
+in, nor on the region asked for.
+"""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.geo.resample import resample
-from engine.geo.tiling import Block, Tile
+from engine.geo.tiling import Block, Tile, TileRule
 from engine.geo.window import Window
 from engine.pipeline.forward import TileScores
 from engine.pipeline.plan import Recipe
@@ -14,62 +20,144 @@ from engine.pipeline.plan import Recipe
 F32 = npt.NDArray[np.float32]
 
 
-class CropMerge:
-    """Each lattice pixel comes from the one tile that keeps it; no pixel is averaged.
+class Merge(Protocol):
+    """Takes the scores of tiles one by one."""
 
-    Towards a neighbouring block, where scores are needed a little beyond the block to resample
-    them, the block's own tiles serve from their margin.
-    """
-
-    def __init__(self, recipe: Recipe, block: Block, channels: int) -> None:
-        self._recipe = recipe
-        self._block = block
-        self._window = recipe.window_of(block)
-        lattice = recipe.lattice
-        needed = block.window if lattice.is_source else lattice.scores_for(self._window)
-        self._canvas = _hull(block.window, needed)
-        self._scores = np.zeros((channels, *self._canvas.shape), np.float32)
-        self._scored = np.zeros(self._canvas.shape, bool)
-        self._valid = np.zeros(self._window.shape, bool)
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles that the block needs, in the order in which they must be fed."""
+        ...
 
     def feed(self, part: TileScores) -> None:
-        """Take the scores of one of the block's tiles."""
-        tile = part.tile
-        owned = self._recipe.lattice.owned(tile.keep).intersect(self._window)
-        mask = part.chip_valid
-        self._valid[owned.slices_in(self._window)] = mask.valid[owned.slices_in(mask.window)]
-        if part.scores is None:
-            return
-        served = self._served(tile)
-        inside, target = served.slices_in(tile.read), served.slices_in(self._canvas)
-        self._scores[:, *target] = part.scores[:, *inside]
-        self._scored[target] = part.has_data[inside]
+        """Take the scores of the next tile."""
+        ...
 
     def result(self) -> tuple[F32, npt.NDArray[np.bool_]]:
         """Scores ``[K, H, W]`` and validity ``[H, W]`` of the block's source pixels."""
-        lattice = self._recipe.lattice
-        if lattice.is_source:
-            inside = self._window.slices_in(self._canvas)
-            return self._scores[:, *inside], self._valid
-        factors = lattice.to_source_factors
-        scores, _ = resample(self._scores, self._scored, self._canvas, self._window, factors)
-        return scores, self._valid
+        ...
 
-    @property
-    def window(self) -> Window:
+
+def merge_for(recipe: Recipe, block: Block, channels: int) -> Merge:
+    """The merge that the recipe's model needs."""
+    canvas = _Canvas(recipe, block, channels)
+    if recipe.card.merge == "weighted":
+        return WeightedMerge(canvas)
+    return CropMerge(canvas)
+
+
+class _Canvas:
+    """Scores on the lattice and validity on the source, for one block."""
+
+    def __init__(self, recipe: Recipe, block: Block, channels: int) -> None:
+        self.recipe = recipe
+        self.lattice = recipe.lattice
+        self.owned = recipe.window_of(block)
         """The block's source pixels."""
-        return self._window
+        self.window = self._lattice_window(block)
+        self.scores = np.zeros((channels, *self.window.shape), np.float32)
+        self.valid = np.zeros(self.owned.shape, bool)
 
-    def _served(self, tile: Tile) -> Window:
-        """The tile's keep, drawn out to the canvas' edge where it lies on the block's edge."""
-        keep, block, canvas = tile.keep, self._block.window, self._canvas
-        row = canvas.row if keep.row == block.row else keep.row
-        col = canvas.col if keep.col == block.col else keep.col
-        row_stop = canvas.row_stop if keep.row_stop == block.row_stop else keep.row_stop
-        col_stop = canvas.col_stop if keep.col_stop == block.col_stop else keep.col_stop
-        return Window.from_spans((row, row_stop), (col, col_stop)).intersect(tile.read)
+    def mark_valid(self, part: TileScores) -> None:
+        """Take over the source's mask under the tile's own pixels."""
+        mine = self.lattice.owned(part.tile.keep).intersect(self.owned)
+        if not mine.is_empty:
+            inside = mine.slices_in(part.mask.window)
+            self.valid[mine.slices_in(self.owned)] = part.mask.valid[inside]
+
+    def on_source(self, scores: F32, scored: npt.NDArray[np.bool_]) -> F32:
+        """Bring scores from the lattice to the block's source pixels."""
+        if self.lattice.is_source:
+            return scores[:, *self.owned.slices_in(self.window)]
+        factors = self.lattice.to_source_factors
+        return resample(scores, scored, self.window, self.owned, factors)[0]
+
+    def _lattice_window(self, block: Block) -> Window:
+        if self.lattice.is_source or self.owned.is_empty:
+            return block.window
+        return self.lattice.scores_for(self.owned)
 
 
-def _hull(a: Window, b: Window) -> Window:
-    rows = min(a.row, b.row), max(a.row_stop, b.row_stop)
-    return Window.from_spans(rows, (min(a.col, b.col), max(a.col_stop, b.col_stop)))
+class CropMerge:
+    """Each lattice pixel comes from the one tile that owns it; no pixel is averaged."""
+
+    def __init__(self, canvas: _Canvas) -> None:
+        self._canvas = canvas
+        self._scored = np.zeros(canvas.window.shape, bool)
+        self.tiles = tuple(canvas.recipe.tiling.near(canvas.window, 0))
+        """As the protocol says."""
+
+    def feed(self, part: TileScores) -> None:
+        """As the protocol says."""
+        canvas = self._canvas
+        canvas.mark_valid(part)
+        if part.scores is None:
+            return
+        served = part.tile.keep.intersect(canvas.window)
+        inside, target = served.slices_in(part.tile.read), served.slices_in(canvas.window)
+        canvas.scores[:, *target] = part.scores[:, *inside]
+        self._scored[target] = part.has_data[inside]
+
+    def result(self) -> tuple[F32, npt.NDArray[np.bool_]]:
+        """As the protocol says."""
+        return self._canvas.on_source(self._canvas.scores, self._scored), self._canvas.valid
+
+
+class WeightedMerge:
+    """Where the reaches of tiles overlap, their scores fade into each other.
+
+    For models whose field of view has no bound (attention, pooling over the whole tile), which
+    see the same pixel differently from every tile. A tile's weight rises linearly from 0 to 1
+    over twice the margin, half of it beyond its own pixels.
+    """
+
+    def __init__(self, canvas: _Canvas) -> None:
+        self._canvas = canvas
+        self._rule = canvas.recipe.rule
+        self._weight = np.zeros(canvas.window.shape, np.float32)
+        self.tiles = tuple(canvas.recipe.tiling.near(canvas.window, self._rule.margin))
+        """As the protocol says."""
+
+    def feed(self, part: TileScores) -> None:
+        """As the protocol says."""
+        canvas, tile = self._canvas, part.tile
+        canvas.mark_valid(part)
+        reach = tile.reach(self._rule.margin).intersect(canvas.window)
+        if part.scores is None or reach.is_empty:
+            return
+        inside, target = reach.slices_in(tile.read), reach.slices_in(canvas.window)
+        weight = tile_weight(tile, canvas.lattice.shape, self._rule)[inside]
+        weight = weight * part.has_data[inside]
+        canvas.scores[:, *target] += part.scores[:, *inside] * weight
+        self._weight[target] += weight
+
+    def result(self) -> tuple[F32, npt.NDArray[np.bool_]]:
+        """As the protocol says."""
+        scored = self._weight > 0
+        total = np.where(scored, self._weight, 1).astype(np.float32)
+        scores: F32 = self._canvas.scores / total
+        return self._canvas.on_source(scores, scored), self._canvas.valid
+
+
+def tile_weight(tile: Tile, shape: tuple[int, int], rule: TileRule) -> F32:
+    """Weight ``[H, W]`` of a tile's scores over its ``read`` window.
+
+    Args:
+        tile: The tile.
+        shape: The raster's, on the tile's lattice: at its edge a weight does not fall.
+        rule: Gives the margin.
+    """
+    keep, read = tile.keep, tile.read
+    rows = _ramp((read.row, read.row_stop), (keep.row, keep.row_stop), shape[0], rule.margin)
+    cols = _ramp((read.col, read.col_stop), (keep.col, keep.col_stop), shape[1], rule.margin)
+    return np.outer(rows, cols)
+
+
+def _ramp(read: tuple[int, int], keep: tuple[int, int], length: int, margin: int) -> F32:
+    centre = np.arange(*read, dtype=np.float32) + np.float32(0.5)
+    width = np.float32(2 * max(margin, 0.25))
+    weight = np.ones_like(centre)
+    if keep[0] > 0:
+        weight *= np.clip((centre - (keep[0] - margin)) / width, 0, 1)
+    if keep[1] < length:
+        weight *= np.clip(((keep[1] + margin) - centre) / width, 0, 1)
+    return weight

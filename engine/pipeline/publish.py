@@ -59,7 +59,7 @@ def publish(plan: Plan, blocks: BlockStore, device: str, report: Report) -> Publ
         if plan.output.vector is not None:
             work.polygons(Path(plan.output.vector))
         work.table(areas)
-        work.item(device)
+        work.item(areas, device)
         stop_if_cancelled(report)
         staging.commit()
     for artifact in work.artifacts:
@@ -135,7 +135,18 @@ class _Publication:
         )
         written = self._staging.path(path)
         write_polygons(written, layout, polygon_batches(self._plan, parts))
-        self._add(ItemAsset("vector", path, written, GEOPACKAGE, "Polygons by class", ("data",)))
+        self._add(
+            ItemAsset(
+                "vector",
+                path,
+                written,
+                GEOPACKAGE,
+                "Polygons by class",
+                ("data",),
+                None,
+                self._legend,
+            )
+        )
 
     def table(self, areas: tuple[ClassArea, ...]) -> None:
         """Areas per class."""
@@ -144,11 +155,11 @@ class _Publication:
         write_area_table(written, areas)
         self._add(ItemAsset("areas", path, written, CSV, "Area per class", ("metadata",)))
 
-    def item(self, device: str) -> None:
+    def item(self, areas: tuple[ClassArea, ...], device: str) -> None:
         """The STAC item that tells where everything comes from."""
         path = self._places.item
         provenance = describe(self._plan, device)
-        item = stac_item(path, self._recipe.output_grid, provenance, self._assets)
+        item = stac_item(path, self._recipe.output_grid, provenance, self._assets, areas)
         write_stac_item(self._staging.path(path), item)
         self.artifacts.append(Artifact("item", str(path), ITEM))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.contract.messages import Artifact, RunSummary
-from engine.geo.tiling import Block, Tile
+from engine.geo.tiling import Block
 from engine.io.aoi import read_aoi
 from engine.io.scene import open_scene
 from engine.models.runtime import Model, open_model
@@ -23,11 +22,14 @@ from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
 from engine.pipeline.blocks import BlockStore
 from engine.pipeline.forward import Forward, TileScores
-from engine.pipeline.merge import CropMerge
+from engine.pipeline.merge import merge_for
 from engine.pipeline.plan import Plan, Recipe, plan_to_json
 from engine.pipeline.publish import publish
 from engine.pipeline.report import Report, stop_if_cancelled
 from engine.tasks.segment import Decision, SegmentTask
+
+SHARED_BYTES = 192 * 2**20
+"""Scores kept for blocks to come that need them too."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,12 @@ def _compute(plan: Plan, store: ModelStore, blocks: BlockStore, report: Report) 
     """Make all missing blocks; the device used."""
     recipe = plan.recipe
     missing = [b for b in recipe.blocks if not blocks.has(b.index)]
+    every_class = plan.output.probability is not None
     with _forward(recipe, store) as forward:
-        total = recipe.tiling.count
-        progress = _Progress(report, total - sum(len(b.tiles) for b in missing), total)
-        results = map_ahead(forward, _tiles(missing), _threads(forward.model))
-        take = functools.partial(progress.take, results)
-        with contextlib.closing(results):
+        progress = _Progress(report, recipe.blocks, missing)
+        with contextlib.closing(_results(forward, missing)) as results:
             for block in missing:
-                decision = _decide(recipe, block, forward.task, take)
-                every_class = plan.output.probability is not None
+                decision = _decide(forward, block, results, progress)
                 blocks.write(block.index, _bands(decision, every_class=every_class))
         return forward.model.device
 
@@ -90,22 +89,29 @@ def _compute(plan: Plan, store: ModelStore, blocks: BlockStore, report: Report) 
 class _Progress:
     """Counts tiles, and stops at the first one after a cancellation."""
 
-    def __init__(self, report: Report, done: int, total: int) -> None:
+    def __init__(self, report: Report, every: Sequence[Block], missing: Sequence[Block]) -> None:
         self._report = report
-        self._done = done
-        self._total = total
+        self._total = sum(len(b.tiles) for b in every)
+        self._done = self._total - sum(len(b.tiles) for b in missing)
         self._tell()
 
-    def take(self, results: Iterator[TileScores]) -> TileScores:
-        """The next result."""
+    def step(self, *, is_own: bool) -> None:
+        """A tile was merged; each counts once, in the block that owns it."""
         stop_if_cancelled(self._report)
-        part = next(results)
-        self._done += 1
-        self._tell()
-        return part
+        if is_own:
+            self._done += 1
+            self._tell()
 
     def _tell(self) -> None:
         self._report.progress("segment", self._done, self._total, "tiles")
+
+
+def _results(forward: Forward, blocks: Sequence[Block]) -> Generator[TileScores]:
+    """The scores of all tiles that the blocks need, in the order of need."""
+    recipe = forward.recipe
+    needed = [tile for block in blocks for tile in merge_for(recipe, block, 0).tiles]
+    tile_bytes = 4 * len(recipe.card.output.classes) * recipe.rule.size**2
+    return map_ahead(forward, needed, _threads(forward.model), SHARED_BYTES // tile_bytes)
 
 
 @contextlib.contextmanager
@@ -123,18 +129,15 @@ def _threads(model: Model) -> int:
     return (os.cpu_count() or 1) if model.device == "cpu" else 2
 
 
-def _tiles(blocks: list[Block]) -> Iterator[Tile]:
-    for block in blocks:
-        yield from block.tiles
-
-
 def _decide(
-    recipe: Recipe, block: Block, task: SegmentTask, take: Callable[[], TileScores]
+    forward: Forward, block: Block, results: Iterator[TileScores], progress: _Progress
 ) -> Decision:
-    merge = CropMerge(recipe, block, len(task.card.output.classes))
-    for _ in block.tiles:
-        merge.feed(take())
-    return task.decide(*merge.result())
+    merge = merge_for(forward.recipe, block, len(forward.recipe.card.output.classes))
+    own = {tile.index for tile in block.tiles}
+    for tile in merge.tiles:
+        merge.feed(next(results))
+        progress.step(is_own=tile.index in own)
+    return forward.task.decide(*merge.result())
 
 
 def _bands(decision: Decision, *, every_class: bool) -> npt.NDArray[np.uint8]:

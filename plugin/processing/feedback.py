@@ -62,7 +62,12 @@ class JobFeedback:
 
 def area_line(area: ClassArea) -> str:
     """One class of the table of areas, as text."""
-    size = f"{area.pixels} pixels"
-    if area.area_m2 is not None:
-        size = f"{area.area_m2 / SQUARE_KM:.3f} km²"
-    return f"  {area.name}: {size}, {100 * area.share:.1f} %"
+    return f"  {area.name}: {_size(area)}, {100 * area.share:.1f} %"
+
+
+def _size(area: ClassArea) -> str:
+    if area.area_m2 is None:
+        return f"{area.pixels} pixels"
+    if area.area_m2 < SQUARE_KM:
+        return f"{area.area_m2:.0f} m²"
+    return f"{area.area_m2 / SQUARE_KM:.2f} km²"

@@ -4,12 +4,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ...engine.contract.errors import EngineError, ErrorCode
 from ...engine.contract.messages import InputSpec, OutputSpec, Region, SegmentRequest
 
 SUN_PARAMETER = "sun_elevation"
+RASTER_SUFFIXES = (".tif", ".tiff")
+VECTOR_SUFFIXES = (".gpkg",)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
     Raises:
         EngineError: ``REQUEST_INVALID``, ``PROFILE_PARAMETER``, ``OUTPUT_UNWRITABLE``.
     """
+    for name, path, suffixes in _outputs(form):
+        _refuse_other_formats(name, path, suffixes)
     _refuse_shared_files(form)
     return SegmentRequest(
         input=InputSpec(
@@ -127,16 +131,30 @@ def raster_source(provider: str, source: str, name: str) -> str:
     )
 
 
+def _outputs(form: SegmentForm) -> List[Tuple[str, str, Tuple[str, ...]]]:
+    """Name, path and allowed endings of each output that is asked for."""
+    table = (
+        ("class raster", form.output, RASTER_SUFFIXES),
+        ("polygons", form.vector, VECTOR_SUFFIXES),
+        ("class probabilities", form.probability, RASTER_SUFFIXES),
+    )
+    return [(name, path, suffixes) for name, path, suffixes in table if path]
+
+
+def _refuse_other_formats(name: str, path: str, suffixes: Tuple[str, ...]) -> None:
+    if path.lower().endswith(suffixes):
+        return
+    raise EngineError(
+        ErrorCode.OUTPUT_UNWRITABLE,
+        f"The {name} cannot be written as {path}.",
+        f"Choose a file that ends in {suffixes[0]}.",
+    )
+
+
 def _refuse_shared_files(form: SegmentForm) -> None:
     """Outputs replace what stands there, so none may be the input or another output."""
     seen = {_identity(form.source): "the input raster"}
-    for name, path in (
-        ("class raster", form.output),
-        ("polygons", form.vector),
-        ("class probabilities", form.probability),
-    ):
-        if not path:
-            continue
+    for name, path, _ in _outputs(form):
         other = seen.setdefault(_identity(path), f"the {name}")
         if other != f"the {name}":
             raise EngineError(

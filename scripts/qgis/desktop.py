@@ -17,7 +17,6 @@ time: one that was killed while it loaded a plugin disables that plugin at its n
 """
 
 import argparse
-import configparser
 import contextlib
 import json
 import os
@@ -32,88 +31,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-Settings = Mapping[str, Mapping[str, str]]
+from profiles import CHECKOUT, Settings, in_root, make_profile, qgis_environment
+
 HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parent.parent
-LINK = CHECKOUT / "scripts" / "link"
 START_SECONDS = 90.0
-PACKAGE = ("__init__.py", "metadata.txt", "plugin", "resources", "engine/__init__.py")
-CONTRACT = "engine/contract"
-FROM_OUTSIDE = ("PYTHON", "QGIS_", "QT_", "VIRTUAL_ENV", "SWATH_")
-"""Variables of the caller that this QGIS must not inherit."""
-QUIET = {
-    "qgis": {
-        "checkVersion": "false",
-        "showTips": "false",
-        r"networkAndProxy\networkTimeout": "2000",
-    },
-    "app": {
-        r"projections\unknownCrsBehavior": "NoAction",
-        r"plugin_installer\checkOnStart": "false",
-    },
-    "news-feed": {"disabled": "true", r"httpsfeedqgisorg\disabled": "true"},
-    "locale": {"overrideFlag": "true", "userLocale": "en_US", "globalLocale": "en_US"},
-    "PythonPlugins": {"swath": "true", "processing": "true"},
-}
-"""No tips, news, questions or downloads: the same start every time."""
-
-
-def make_profile(home: Path, *, installed: bool = False, settings: Settings | None = None) -> Path:
-    """A fresh profile with the plugin on; returns what ``--profiles-path`` takes.
-
-    Args:
-        home: A folder of its own.
-        installed: True copies what the plugin consists of, as if unpacked from its zip; False
-            links the checkout, as in development.
-        settings: More settings, by section.
-    """
-    profile = home / "profiles" / "default"
-    plugins = profile / "python" / "plugins"
-    plugins.mkdir(parents=True)
-    if installed:
-        copy_plugin(plugins / "swath")
-    else:
-        subprocess.run(
-            [sys.executable, str(LINK), str(plugins)], stdout=subprocess.DEVNULL, check=True
-        )
-    for name in ("QGIS3.ini", "QGIS4.ini"):
-        ini = configparser.RawConfigParser()
-        ini.optionxform = str
-        ini.read_dict(QUIET)
-        ini.read_dict(settings or {})
-        (profile / "QGIS").mkdir(exist_ok=True)
-        with (profile / "QGIS" / name).open("w", encoding="utf-8") as file:
-            ini.write(file, space_around_delimiters=False)
-    return home
-
-
-def copy_plugin(target: Path) -> None:
-    """What QGIS needs of the checkout, and nothing of the engine but its contract."""
-    clutter = shutil.ignore_patterns("__pycache__", "models", "requirements")
-    for name in (*PACKAGE, CONTRACT):
-        source, place = CHECKOUT / name, target / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, place, ignore=clutter)
-        else:
-            shutil.copy(source, place)
-
-
-def qgis_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without what would lead QGIS astray."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(FROM_OUTSIDE)}
-    return {**kept, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **extra}
-
-
-def in_root(suite: str | None, binds: Sequence[Path]) -> list[str]:
-    """What to put before a command so that it runs with the QGIS of a Debian root; [] without."""
-    if not suite:
-        return []
-    found = subprocess.run([str(HERE / "root"), suite], stdout=subprocess.PIPE, check=True)
-    command = [str(HERE / "inroot"), found.stdout.decode().strip()]
-    for folder in binds:
-        command += ["-b", str(folder)]
-    return [*command, "--"]
 
 
 class Desktop:

@@ -42,7 +42,7 @@ def covered_once(windows: list[Window], region: Window) -> bool:
 def test_keeps_partition_the_region(tiling: Tiling):
     tiles = list(tiling.tiles())
     assert len(tiles) == tiling.count
-    assert covered_once([t.keep for t in tiles], tiling.region)
+    assert covered_once([t.keep.intersect(tiling.region) for t in tiles], tiling.region)
 
 
 @given(tilings())
@@ -85,17 +85,23 @@ def test_blocks_partition_the_region_into_whole_tiles(tiling: Tiling, target: in
     tiles: list[Tile] = [t for b in blocks for t in b.tiles]
     assert sorted(t.index for t in tiles) == sorted(t.index for t in tiling.tiles())
     for block in blocks:
-        assert covered_once([t.keep for t in block.tiles], block.window)
+        assert covered_once([t.keep.intersect(block.window) for t in block.tiles], block.window)
         single = len({t.index[0] for t in block.tiles}) == 1
         assert block.window.height <= target or single
 
 
 @given(tilings())
-def test_a_region_reads_what_the_whole_raster_would_read_around_it(tiling: Tiling):
-    """A kept pixel's context does not stop at the region's edge."""
-    for tile in tiling.tiles():
-        if tile.keep.row == tiling.region.row and tile.read.row > 0:
-            assert tile.keep.row - tile.read.row >= tiling.rule.margin
+def test_a_regions_tiles_are_tiles_of_the_whole_raster(tiling: Tiling):
+    whole = Tiling(tiling.shape, Window(0, 0, *tiling.shape), tiling.rule)
+    assert set(tiling.tiles()) <= set(whole.tiles())
+
+
+@given(tilings(), st.integers(0, 40))
+def test_near_finds_every_tile_whose_reach_touches(tiling: Tiling, margin: int):
+    whole = Tiling(tiling.shape, Window(0, 0, *tiling.shape), tiling.rule)
+    touching = {t for t in whole.tiles() if not t.reach(margin).intersect(tiling.region).is_empty}
+    assert touching <= set(tiling.near(tiling.region, margin))
+    assert set(tiling.near(tiling.region, 0)) == set(tiling.tiles())
 
 
 def test_margins_waste_as_little_as_the_arithmetic_allows():

@@ -23,7 +23,7 @@ INDEX_HOSTS = (
     "archive.ubuntu" + ".com",
     "registry.npm" + "js.org",
 )
-PLACES = re.compile("/" + "work/|/" + "root/[^.]|/home/" + "[a-z]|/tmp" + "/w/")
+PLACES = re.compile("/" + "work/|/tmp" + "/w/|/root" + "/(?![.])")
 TEXT = ("", ".py", ".md", ".txt", ".toml", ".json", ".qml", ".model3", ".xml", ".svg")
 OUTSIDE = {".git", ".venv", "build", "__pycache__"}
 
@@ -41,6 +41,13 @@ def repository_files() -> list[Path]:
     )
     paths = (CHECKOUT / os.fsdecode(name) for name in listed.stdout.split(b"\0") if name)
     return [p for p in paths if p.is_file()]
+
+
+def test_nothing_that_git_ignores_is_kept():
+    if (CHECKOUT / ".git").exists():
+        command = ["git", "ls-files", "--ignored", "--cached", "--exclude-standard"]
+        kept = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+        assert kept.stdout.splitlines() == []
 
 
 def lines_with(found) -> list[str]:

@@ -58,6 +58,7 @@ def run_files(suites, monkeypatch, folder, code, *options):
     suite = suites.Suite("one", (sys.executable, "-m", "pytest"), (str(folder),), 20)
     monkeypatch.setattr(suites, "known_suites", lambda: {"one": suite})
     monkeypatch.setattr(suites, "REPORTS", folder / "reports")
+    monkeypatch.setattr(suites, "PROFILE", folder / "profile")
     return suites.main([*options, "one", "--", "-p", "no:cacheprovider"])
 
 

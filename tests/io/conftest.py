@@ -43,7 +43,8 @@ def write_raster(tmp_path):
         profile = {"driver": "GTiff", "dtype": array.dtype, "count": array.shape[0]}
         profile |= {"height": array.shape[1], "width": array.shape[2]}
         profile |= {"crs": crs, "transform": transform} | options
-        with rasterio.open(path, "w", **{k: v for k, v in profile.items() if v is not None}) as out:
+        given = {key: value for key, value in profile.items() if value is not None}
+        with rasterio.open(path, "w", **given) as out:
             out.write(array)
             for index, text in enumerate(names, 1):
                 out.set_band_description(index, text)

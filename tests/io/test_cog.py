@@ -12,7 +12,6 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import ModelClass
 from engine.geo.grid import Grid
 from engine.geo.window import Window
@@ -59,19 +58,21 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.fixture(scope="module")
+def pixels():
+    pixels = patchy((1500, 1100))
+    pixels[:, :200, :300] = 255
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def raster(pixels, tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("cög out") / "ä b.tif", pixels, seed=1)
+    with rasterio.open(path) as source:
+        yield source
+
+
 class TestClassRaster:
-    @pytest.fixture(scope="class")
-    def pixels(self):
-        pixels = patchy((1500, 1100))
-        pixels[:, :200, :300] = 255
-        return pixels
-
-    @pytest.fixture(scope="class")
-    def raster(self, pixels, tmp_path_factory):
-        path = write(tmp_path_factory.mktemp("cög out") / "ä b.tif", pixels, seed=1)
-        with rasterio.open(path) as source:
-            yield source
-
     def test_gives_back_the_pixels_on_the_same_grid(self, raster, pixels):
         assert (raster.read() == pixels).all()
         assert raster.transform == NORTH_UP

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from engine.contract.messages import ModelClass
 from engine.io.pam import pam_xml
@@ -39,7 +40,8 @@ def test_attribute_table_has_value_name_and_color():
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="no GDAL tools on this machine")
 def test_gdal_understands_it(tmp_path):
     path = tmp_path / "a.tif"
-    with rasterio.open(path, "w", driver="GTiff", height=2, width=2, count=1, dtype="uint8") as r:
+    profile = {"driver": "GTiff", "height": 2, "width": 2, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", transform=Affine.scale(2, -2), **profile) as r:
         r.write(np.array([[[0, 1], [3, 3]]], np.uint8))
     path.with_name("a.tif.aux.xml").write_text(pam_xml(CLASSES), encoding="utf-8")
     told = subprocess.run(["gdalinfo", "-json", path], capture_output=True, check=True).stdout

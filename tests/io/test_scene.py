@@ -254,7 +254,9 @@ def test_resolved_opens_alike(write_raster, digital_numbers, monkeypatch):
 
 def test_reading_from_many_threads(write_raster, digital_numbers):
     data = digital_numbers(2, 300, 300)
-    path = write_raster("a.tif", data, names=("red", "nir"), tiled=True, blockxsize=64, blockysize=64)
+    path = write_raster(
+        "a.tif", data, names=("red", "nir"), tiled=True, blockxsize=64, blockysize=64
+    )
     source = open_scene(spec(path, profile="reflectance-10000")).source(("red", "nir"))
     windows = [Window(r, c, 100, 100) for r in range(0, 201, 50) for c in range(0, 201, 50)]
     with ThreadPoolExecutor(6) as pool:
@@ -284,3 +286,8 @@ def test_nothing_is_written_beside_the_input(write_raster, digital_numbers):
     scene = open_scene(spec(str(path), profile="reflectance-10000"))
     whole(scene, "red")
     assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
+
+
+def test_cache_of_gdal_is_bounded(write_raster):
+    open_scene(spec(write_raster("a.tif", np.full((3, 4, 5), 90, np.uint8))))
+    assert rasterio.env.get_gdal_config("GDAL_CACHEMAX") <= 256 * 2**20

@@ -73,22 +73,14 @@ def test_bands_of_two_resolutions_meet_on_the_finest_grid(write_raster, digital_
     assert any("swir16" in note for note in scene.notes)
     chip = whole(scene, "blue", "swir16")
     assert np.array_equal(chip.data[0], fine)
-    means = chip.data[1].reshape(20, 2, 30, 2).mean(axis=(1, 3))
-    assert np.abs(means[1:-1, 1:-1] - coarse[1:-1, 1:-1]).mean() < 600
-    expected = (
-        coarse[3, 4] * 9 / 16 + (coarse[2, 4] + coarse[3, 3]) * 3 / 16 + coarse[2, 3] / 16
-    )
+    expected = coarse[3, 4] * 9 / 16 + (coarse[2, 4] + coarse[3, 3]) * 3 / 16 + coarse[2, 3] / 16
     assert chip.data[1, 6, 8] == round(expected)
 
 
 def test_coarser_copies_of_a_band_are_not_used(write_raster, digital_numbers):
     fine = digital_numbers(1, 40, 60)[0]
-    for folder, size in (("R10m", 10), ("R20m", 20)):
-        stem = f"p/GRANULE/L2A_T32/IMG_DATA/{folder}/T32TQM_20200101T101010"
-        step = size // 10
-        write_raster(f"{stem}_B02_{size}m.jp2.tif", fine[::step, ::step], size=size)
-    folder = write_raster("q/x_B02_20m.tif", fine[::2, ::2], size=20)
-    scene = opened(folder, write_raster("q/x_B02_10m.tif", fine), profile="sentinel2-l2a")
+    coarse = write_raster("R20m/x_B02_20m.tif", fine[::2, ::2], size=20)
+    scene = opened(coarse, write_raster("R10m/x_B02_10m.tif", fine), profile="sentinel2-l2a")
     assert [b.role for b in scene.bands] == ["blue"]
     assert np.array_equal(whole(scene, "blue").data[0], fine)
 
@@ -189,7 +181,6 @@ def test_tile_on_another_lattice_is_resampled_and_said(write_raster):
 
 
 def test_tile_in_another_crs_lands_where_it_belongs(write_raster):
-    # One degree of longitude east of the central meridian, on the equator: both CRSs are close.
     west = np.full((20, 20), 0.25, np.float32)
     east = np.full((30, 30), 0.5, np.float32)
     paths = (
@@ -273,7 +264,9 @@ def test_files_whose_places_are_unknown_are_refused(write_raster, second):
 
 def test_equal_sized_bands_without_georeference_are_a_stack(write_raster, digital_numbers):
     data = digital_numbers(2)
-    paths = [write_raster(f"x_{n}.tif", d, crs=None) for n, d in zip(("red", "nir"), data, strict=True)]
+    paths = [
+        write_raster(f"x_{n}.tif", d, crs=None) for n, d in zip(("red", "nir"), data, strict=True)
+    ]
     scene = opened(*paths, profile="reflectance-10000")
     assert np.array_equal(whole(scene, "red", "nir").data, data)
 

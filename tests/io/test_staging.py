@@ -94,8 +94,9 @@ class TestLeavingWithoutCommit:
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
     def test_lets_the_error_pass_and_removes_everything(self, folder, error):
-        with pytest.raises(error), Staging() as staging:
-            staging.path(folder / "a.tif").write_bytes(b"x")
+        staging = Staging()
+        staging.path(folder / "a.tif").write_bytes(b"x")
+        with pytest.raises(error), staging:
             raise error
         assert names(folder) == []
 
@@ -213,6 +214,11 @@ class TestCheckOutputs:
     def test_refuses_other_formats(self, folder, name):
         with pytest.raises(EngineError) as caught:
             check_outputs([folder / name], overwrite=False)
+        assert code_of(caught) is ErrorCode.OUTPUT_UNWRITABLE
+
+    def test_refuses_a_name_that_is_too_long(self, folder):
+        with pytest.raises(EngineError) as caught:
+            check_outputs([folder / ("x" * 300 + ".tif")], overwrite=False)
         assert code_of(caught) is ErrorCode.OUTPUT_UNWRITABLE
 
     def test_refuses_a_missing_folder(self, folder):

@@ -23,6 +23,8 @@ _made = subprocess.run(
 )
 sys.path.insert(0, _made.stdout.decode().strip())
 
+from swath import classFactory  # noqa: E402 - found through the link
+
 
 @pytest.fixture
 def state(tmp_path, monkeypatch):
@@ -71,12 +73,16 @@ def scene(tmp_path):
 
 
 @pytest.fixture
-def plugin(qgis_iface, qgis_processing, qgis_new_project, state, stand_in, monkeypatch):
-    """The plugin, loaded, with the stand-in as its engine."""
-    from swath import classFactory
+def qgis(qgis_iface, qgis_processing, qgis_new_project):
+    """QGIS with Processing, an empty project, and a stand-in for its window."""
+    return qgis_iface
 
+
+@pytest.fixture
+def plugin(qgis, state, stand_in, monkeypatch):
+    """The plugin, loaded, with the stand-in as its engine."""
     monkeypatch.setenv("SWATH_ENGINE", str(stand_in))
-    loaded = classFactory(qgis_iface)
+    loaded = classFactory(qgis)
     loaded.initGui()
     yield loaded
     loaded.unload()

@@ -5,6 +5,7 @@ Started by the plugin as if it were the engine's Python (``-I -X utf8 -m engine.
 starts (``crash``, ``mute``), the request's model how a job goes (``slow``, ``broken``).
 """
 
+import itertools
 import json
 import os
 import sys
@@ -103,7 +104,7 @@ class Job:
 
 def write_raster(source, target):
     """The left half clear, the right half cloud; the style lies beside it."""
-    from osgeo import gdal  # only where there is something to write
+    from osgeo import gdal  # noqa: PLC0415 - only where there is something to write
 
     read = gdal.Open(source)
     made = gdal.GetDriverByName("GTiff").Create(target, read.RasterXSize, read.RasterYSize, 1)
@@ -118,7 +119,7 @@ def write_raster(source, target):
 
 
 def write_vector(raster, target):
-    from osgeo import gdal, ogr
+    from osgeo import gdal, ogr  # noqa: PLC0415 - the same
 
     read = gdal.Open(raster)
     Path(target).unlink(missing_ok=True)
@@ -221,7 +222,7 @@ def refusal(code, message):
 
 
 def main():
-    arguments = dict(zip(sys.argv, sys.argv[1:]))
+    arguments = dict(itertools.pairwise(sys.argv))
     state = Path(arguments["--state"])
     (state / "environment.json").write_text(json.dumps(dict(os.environ)))
     (state / "arguments.json").write_text(json.dumps(sys.argv[1:]))

@@ -28,20 +28,20 @@ class Listening(QgsProcessingFeedback):
     """Keeps all that is said."""
 
     def __init__(self):
-        super().__init__(False)
+        super().__init__(logFeedback=False)
         self.said, self.progresses, self.warnings = [], [], []
         self.progressChanged.connect(self.progresses.append)
 
-    def pushInfo(self, text):
+    def pushInfo(self, text):  # noqa: N802 - QGIS' names here and below
         self.said.append(text)
 
-    def setProgressText(self, text):
+    def setProgressText(self, text):  # noqa: N802
         self.said.append(text)
 
-    def pushWarning(self, text):
+    def pushWarning(self, text):  # noqa: N802
         self.warnings.append(text)
 
-    def reportError(self, text, fatalError=False):  # noqa: N803 - QGIS' name
+    def reportError(self, text, fatalError=False):  # noqa: ARG002, N802, N803
         self.warnings.append(text)
 
 
@@ -118,7 +118,7 @@ def test_temporary_polygons_are_a_geopackage(layer):
 
 
 def test_polygons_into_another_format_are_refused(layer, tmp_path):
-    with pytest.raises(QgsProcessingException, match="shp"):
+    with pytest.raises(QgsProcessingException, match=r"polygons\.shp.*\.gpkg"):
         run(layer, VECTOR=str(tmp_path / "polygons.shp"))
 
 
@@ -169,11 +169,12 @@ def test_progress_rises_and_notes_come_first(layer):
     run(layer, feedback)
     assert feedback.progresses == sorted(feedback.progresses)
     assert feedback.progresses[-1] >= 90
-    note, stage = feedback.said.index("The numbers are taken as they are."), feedback.said.index(
-        "Segmenting"
+    note, stage = (
+        feedback.said.index("The numbers are taken as they are."),
+        feedback.said.index("Segmenting"),
     )
     assert note < stage
-    assert any("cloud: 0.005 km², 50.0 %" in line for line in feedback.said)
+    assert any("cloud: 4500 m², 50.0 %" in line for line in feedback.said)
 
 
 def test_cancel_stops_the_job_and_says_so(layer):
@@ -264,7 +265,9 @@ def test_the_results_lie_styled_in_one_group_above_the_imagery(layer, tmp_path):
     title = "Clouds and cloud shadows, 6 bands, top of atmosphere reflectance"
     assert group.name() == f"Swath: My scene – {title}"
     assert imagery.layer() is layer
-    assert [node.name() for node in group.children()] == ["Vector", "Output", "Probability"]
+    assert [n.layer().customProperty("swath/role") for n in group.children()] == [
+        *("vector", "raster", "probability")
+    ]
     assert [n.isVisible() for n in group.children()] == [True, True, False]
     raster = group.children()[1].layer()
     assert [c.label for c in raster.renderer().classes()] == ["clear", "cloud"]

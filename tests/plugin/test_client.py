@@ -91,7 +91,9 @@ def test_a_code_from_the_future_keeps_its_words(client, server):
     assert caught.value.code is ErrorCode.INTERNAL
 
 
-@pytest.mark.parametrize("answer", [(200, "<html>"), (502, "Bad gateway"), (302, "{}"), (500, "[]")])
+@pytest.mark.parametrize(
+    "answer", [(200, "<html>"), (502, "Bad gateway"), (302, "{}"), (500, "[]")]
+)
 def test_another_program_on_the_port_is_no_engine(answer, client, server):
     server.answer = answer
     with pytest.raises(EngineError, match="unlike a Swath engine") as caught:

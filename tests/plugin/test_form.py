@@ -3,8 +3,12 @@ import json
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("qgis.core")
+
 from swath.engine.contract.errors import EngineError, ErrorCode
 from swath.plugin.catalogue import SEGMENTATION, read_cards, title_of
+from swath.plugin.processing.parameters import PROFILES
 from swath.plugin.processing.request import (
     SegmentForm,
     parse_bands,
@@ -14,8 +18,6 @@ from swath.plugin.processing.request import (
 )
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-
-pytest.importorskip("qgis.core")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_places_on_the_network_stay_as_they_are():
     ("provider", "source"), [("wms", "url=https://a"), ("gdal", 'NETCDF:"/a.nc":v')]
 )
 def test_layers_that_are_no_files_are_refused_with_a_way_out(provider, source):
-    with pytest.raises(EngineError, match="my layer.*Save it as a GeoTIFF") as caught:
+    with pytest.raises(EngineError, match=r"my layer.*Save it as a GeoTIFF") as caught:
         raster_source(provider, source, "my layer")
     assert caught.value.code is ErrorCode.INPUT_UNREADABLE
 
@@ -101,7 +103,8 @@ def test_layers_that_are_no_files_are_refused_with_a_way_out(provider, source):
 def test_the_bundled_cards_can_be_chosen():
     cards = read_cards(CHECKOUT / "resources" / "cards", SEGMENTATION)
     assert {c.id for c in cards} == {
-        json.loads(p.read_text("utf-8"))["id"] for p in (CHECKOUT / "resources/cards").glob("*.json")
+        json.loads(p.read_text("utf-8"))["id"]
+        for p in (CHECKOUT / "resources/cards").glob("*.json")
     }
     six = next(c for c in cards if c.id == "clouds-6band-l1c")
     assert six.bands == ("blue", "green", "red", "nir", "swir16", "swir22")
@@ -117,8 +120,6 @@ def test_what_is_no_card_is_passed_over(tmp_path):
 
 
 def test_the_profiles_offered_are_the_engines():
-    from swath.plugin.processing.parameters import PROFILES
-
     tree = ast.parse((CHECKOUT / "engine" / "io" / "profiles.py").read_text("utf-8"))
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
     names = [c.args[0].value for c in calls if getattr(c.func, "id", "") == "Profile"]

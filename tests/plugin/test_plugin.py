@@ -10,6 +10,9 @@ pytest.importorskip("qgis.core")
 from qgis.core import Qgis, QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction, QMessageBox, QToolBar
+from swath import classFactory
+from swath.plugin.actions import raster_at_hand
+from swath.plugin.settings import choose_engine, current_launch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "onnxruntime", "rasterio", "fiona", "shapely", "pyogrio", "pyproj", "pydantic"}
@@ -41,8 +44,6 @@ def test_loads_with_a_toolbar_a_menu_and_a_provider(plugin, qgis_iface):
 
 
 def test_unload_leaves_nothing(qgis_iface, qgis_processing, qtbot):
-    from swath import classFactory
-
     window = qgis_iface.mainWindow()
     before = len(qgis_iface.removePluginRasterMenu.call_args_list)
     for _ in range(2):
@@ -55,8 +56,6 @@ def test_unload_leaves_nothing(qgis_iface, qgis_processing, qtbot):
 
 
 def test_qgis_process_gets_the_provider_without_a_desktop(qgis_processing):
-    from swath import classFactory
-
     loaded = classFactory(None)
     loaded.initProcessing()
     assert QgsApplication.processingRegistry().algorithmById("swath:segment") is not None
@@ -86,8 +85,6 @@ def test_status_starts_the_engine_and_names_its_versions(plugin, qgis_iface, qtb
 
 
 def test_the_chosen_engine_is_kept(plugin, stand_in, monkeypatch, qtbot):
-    from swath.plugin.settings import choose_engine, current_launch
-
     choose_engine(str(stand_in))
     assert current_launch().setting == str(stand_in)
     choose_engine("")
@@ -95,8 +92,6 @@ def test_the_chosen_engine_is_kept(plugin, stand_in, monkeypatch, qtbot):
 
 
 def test_the_raster_at_hand_is_imagery_never_a_result(plugin, scene):
-    from swath.plugin.actions import raster_at_hand
-
     project = QgsProject.instance()
     assert raster_at_hand(None) is None
     imagery, result = (QgsRasterLayer(str(scene), name) for name in ("imagery", "result"))
@@ -116,7 +111,9 @@ def test_nothing_heavy_is_imported(tmp_path):
     )
     paths = [str(CHECKOUT / "build" / "dev"), *(p for p in sys.path if "processing" in p or p)]
     program = f"import sys; sys.path[:0] = {paths!r}; {source}"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -94,7 +94,7 @@ def test_without_an_engine_the_error_says_what_to_do(no_engine, state):
 
 
 def test_a_wrong_setting_is_named(no_engine, state):
-    with pytest.raises(EngineError, match="swath/engine.*nowhere") as caught:
+    with pytest.raises(EngineError, match=r"swath/engine.*nowhere") as caught:
         find_engine(Launch("/nowhere/python", no_engine, state), {})
     assert caught.value.code is ErrorCode.ENGINE_NOT_FOUND
 
