@@ -145,9 +145,8 @@ def status_text(engine: EngineInfo, models: ModelList) -> str:
     """One line: ready, and which versions."""
     installed = sum(model.installed for model in models.models)
     return (
-        f"READY: engine {engine.version}, protocol {engine.protocol}, Python {engine.python}, "
-        f"process {engine.pid}; {installed} of {len(models.models)} models installed. "
-        f"State: {engine.state_dir}"
+        f"READY: engine {engine.version} (protocol {engine.protocol}, Python {engine.python}, "
+        f"process {engine.pid}); {installed} of {len(models.models)} models installed."
     )
 
 

@@ -31,9 +31,11 @@ def _run(words: list[str]) -> int:
 
     from engine.cli.app import app  # noqa: PLC0415
     from engine.cli.asking import split_bounds  # noqa: PLC0415
-    from engine.cli.exits import BAD_INPUT, STOPPED, exit_code  # noqa: PLC0415
+    from engine.cli.exits import BAD_INPUT, FAILED, STOPPED, exit_code  # noqa: PLC0415
     from engine.cli.printing import complain, note  # noqa: PLC0415
     from engine.contract.errors import EngineError, ErrorCode, ErrorInfo  # noqa: PLC0415
+    from engine.contract.places import state_dir  # noqa: PLC0415
+    from engine.jobs.defects import record_defect  # noqa: PLC0415
 
     try:
         return int(app(split_bounds(words), prog_name="swath", standalone_mode=False) or 0)
@@ -50,7 +52,10 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             sys.stdout.close()
-        return 1
+        return FAILED
+    except Exception:  # noqa: BLE001 - the process boundary: no traceback for users
+        complain(record_defect(state_dir() / "logs" / "swath.log"))
+        return FAILED
 
 
 if __name__ == "__main__":

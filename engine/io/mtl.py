@@ -31,6 +31,8 @@ class Mtl:
     """Degrees."""
     scalings: Mapping[str, Scaling]
     """By band number: stored numbers to reflectance, the sun's height not yet divided out."""
+    acquired: str | None
+    """UTC, ISO 8601."""
     files: tuple[Path, ...]
     """Band files that it names and that lie beside it."""
 
@@ -62,8 +64,15 @@ def read_mtl(path: Path) -> Mtl:
             band: Scaling(_number(path, value), _number(path, add.get(band, "0")))
             for band, value in mult.items()
         },
+        acquired=_acquired(values),
         files=_band_files(path, values),
     )
+
+
+def _acquired(values: Mapping[str, str]) -> str | None:
+    day = values.get("DATE_ACQUIRED")
+    time = values.get("SCENE_CENTER_TIME", "00:00:00").split(".")[0].rstrip("Z")
+    return f"{day}T{time}Z" if day else None
 
 
 def _coefficients(entries: list[tuple[str, str, str]], prefix: str, level: int) -> dict[str, str]:

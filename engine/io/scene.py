@@ -75,6 +75,7 @@ class FileScene:
     profile: ResolvedProfile
     resolved: InputSpec
     notes: tuple[str, ...]
+    acquired: str | None
     groups: tuple[Group, ...]
     slots: tuple[Slot, ...]
     """Of each band."""
@@ -172,6 +173,7 @@ def _understood(spec: InputSpec, inputs: Inputs, handles: Handles) -> FileScene:
             profile=profile.name,
             bands={r: str(s.number) for r, s in zip(roles, slots, strict=True) if r},
         ),
+        acquired=product.acquired,
         notes=(*inputs.notes, *arrangement.notes, *_grid_notes(grid, draft)),
         groups=arrangement.groups,
         slots=slots,

@@ -103,6 +103,11 @@ class Scene(Protocol):
         """Sentences the user should read before a run (a warp, a missing georeference, …)."""
         ...
 
+    @property
+    def acquired(self) -> str | None:
+        """When the scene was acquired: UTC, ISO 8601; None when nothing tells."""
+        ...
+
     def source(self, roles: tuple[str, ...]) -> Source:
         """The bands of these roles, in this order; an empty tuple: all bands.
 

@@ -136,6 +136,7 @@ def _product(path: Path, item: Mapping[str, Any], properties: Mapping[str, Any])
         collection=collection,
         sun_elevation=_number(properties.get("view:sun_elevation")),
         where=f"the STAC item «{path.name}»",
+        acquired=properties.get("datetime") or told.acquired,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.contract.errors import CancelledError, EngineError, ErrorCode, ErrorInfo
 from engine.contract.events import Event
 from engine.contract.messages import Job, JobState, RunSummary, Submission
+from engine.jobs.defects import record_defect
 from engine.jobs.processes import this_process
 from engine.jobs.reporting import JobReport, Watch, ignore
 from engine.jobs.states import KEEPS_WORK
@@ -91,7 +91,7 @@ def _attempt(store: JobStore, job_id: str, execute: Execute, report: JobReport) 
     except OSError as error:
         return JobState.FAILED, _system_error(error, submission), None
     except Exception:  # noqa: BLE001 - the process boundary: a defect must not look like a crash
-        return JobState.FAILED, _defect(store.log_file(job_id)), None
+        return JobState.FAILED, record_defect(store.log_file(job_id)), None
     return JobState.SUCCEEDED, None, outcome.summary
 
 
@@ -119,18 +119,6 @@ def _system_error(error: OSError, submission: Submission) -> ErrorInfo:
 
     path = Path(error.filename or submission.request.output.raster)
     return translate_os_error(error, path).info
-
-
-def _defect(log: Path) -> ErrorInfo:
-    """Keep the details of an unforeseen failure for whoever mends it."""
-    hint = f"Please report it with the file {log}."
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            traceback.print_exc(file=file)
-    except OSError:
-        hint = "Please report it; its details could not be written to the state folder."
-    return ErrorInfo(ErrorCode.INTERNAL, "Something unforeseen went wrong in the engine.", hint)
 
 
 def _tell_end(store: JobStore, job: Job, watch: Watch) -> None:

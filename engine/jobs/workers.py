@@ -59,14 +59,16 @@ class Supervisor:
         self._thread.join()
         deadline = time.monotonic() + PATIENCE
         while self._children and time.monotonic() < deadline:
-            for job_id in self._children:
-                self._store.request_cancel(job_id, JobState.INTERRUPTED)
-            self._reap()
+            with contextlib.suppress(EngineError):  # they are ended below if this cannot be written
+                for job_id in self._children:
+                    self._store.request_cancel(job_id, JobState.INTERRUPTED)
+                self._reap()
             time.sleep(0.05)
         for child in self._children.values():
             child.kill()
             child.wait()
-        self._reap()
+        with contextlib.suppress(EngineError):
+            self._reap()
 
     @property
     def is_idle(self) -> bool:

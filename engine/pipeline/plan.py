@@ -90,6 +90,8 @@ class Plan:
     min_area: float
     notes: tuple[str, ...]
     """Sentences for the user, before the run and in the provenance."""
+    acquired: str | None
+    """Of the scene: UTC, ISO 8601."""
     scaling: str
     """What turns stored numbers into physical ones, one sentence."""
 
@@ -150,6 +152,7 @@ def plan_to_json(plan: Plan) -> str:
         "output": to_plain(plan.output),
         "min_area": plan.min_area,
         "notes": list(plan.notes),
+        "acquired": plan.acquired,
         "scaling": plan.scaling,
     }
     return json.dumps(plain, indent=1, sort_keys=True) + os.linesep
@@ -163,5 +166,6 @@ def plan_from_json(text: str) -> Plan:
         output=from_plain(OutputSpec, plain["output"]),
         min_area=plain["min_area"],
         notes=tuple(plain["notes"]),
+        acquired=plain["acquired"],
         scaling=plain["scaling"],
     )

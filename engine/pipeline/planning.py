@@ -61,7 +61,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     )
     level_note = quantity_note(card, scene.profile.quantity)
     notes = (*scene.notes, *warnings, *(n for n in (level_note, scale_note) if n))
-    return Plan(recipe, output, request.min_area, notes, scene.profile.sentence)
+    return Plan(recipe, output, request.min_area, notes, scene.acquired, scene.profile.sentence)
 
 
 def _card_for(request: SegmentRequest, scene: Scene, store: ModelStore) -> ModelCard:

@@ -30,6 +30,7 @@ def describe(plan: Plan, device: str) -> Provenance:
         device=device,
         engine_version=recipe.engine,
         created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        acquired=plan.acquired,
         software={name: importlib.metadata.version(name) for name in COMPUTING},
         options=_options(plan),
         notes=plan.notes,

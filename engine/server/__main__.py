@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.contract.errors import EngineError
+from engine.contract.errors import EngineError, ErrorInfo
 from engine.contract.places import state_dir
 from engine.environment import drop_foreign_geodata
+from engine.jobs.defects import record_defect
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,9 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         serve(state, chosen.for_pid, stay=chosen.stay)
     except EngineError as error:
-        sys.stderr.write(f"error {error.code.value}: {error.message}\nhint: {error.hint}\n")
+        _complain(error.info)
         return 2
+    except Exception:  # noqa: BLE001 - the process boundary: no traceback for users
+        _complain(record_defect(state / "logs" / "engine.log"))
+        return 1
     return 0
+
+
+def _complain(error: ErrorInfo) -> None:
+    sys.stderr.write(f"error {error.code.value}: {error.message}\nhint: {error.hint}\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 
+from engine.contract.errors import EngineError
 from engine.contract.places import Connection
 from engine.contract.version import PROTOCOL
 from engine.jobs.run import sweep
@@ -143,15 +144,16 @@ def _watch(engine: Engine) -> None:
     """Leave when the last tenant has gone and the queue is done."""
     pause = threading.Event()
     while not engine.leaving:
-        if engine.tenants.all_gone and engine.supervisor.is_idle:
-            engine.leaving = True
+        with contextlib.suppress(EngineError):  # a store that is busy or full now may not be later
+            engine.leaving |= engine.tenants.all_gone and engine.supervisor.is_idle
         pause.wait(LOOK_ROUND)
 
 
 @contextlib.contextmanager
 def _quiet_signals() -> Iterator[None]:
     """Uvicorn raises the signal that ended it once more; by then we leave anyway."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
         yield

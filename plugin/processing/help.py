@@ -41,12 +41,17 @@ and package index settings of this computer apply.</p>
 
 def segment_help(cards: Sequence[CardChoice]) -> str:
     """The introduction and the models to choose from."""
-    return f"{INTRODUCTION}{_models(cards)}"
+    return _one_line(f"{INTRODUCTION}{_models(cards)}")
 
 
 def models_help(cards: Sequence[CardChoice]) -> str:
     """What installing means, and the models."""
-    return f"{INSTALLING}{_models(cards)}"
+    return _one_line(f"{INSTALLING}{_models(cards)}")
+
+
+def _one_line(html: str) -> str:
+    """QGIS shows every line break of a help text, also those inside of a paragraph."""
+    return " ".join(html.split())
 
 
 def _models(cards: Sequence[CardChoice]) -> str:

@@ -201,7 +201,7 @@ class Desktop:
     def quit(self, seconds: float = 20.0) -> None:
         """Close QGIS the way a user does, without saving."""
         with contextlib.suppress(OSError, ConnectionError):
-            self.py("QgsProject.instance().setDirty(False)")
+            self.py("QgsProject.instance().clear()")
             self.py("QtCore.QTimer.singleShot(0, iface.actionExit().trigger)")
         self.qgis.wait(seconds)
 

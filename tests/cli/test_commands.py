@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from engine.cli.__main__ import main
 from engine.cli.exits import NOT_THE_INPUT, exit_code
 from engine.contract.errors import ErrorCode
 from engine.contract.places import connection_path
@@ -81,6 +82,21 @@ def test_serve_runs_is_seen_by_the_doctor_and_refuses_a_second(swath, start, sta
 def test_every_error_has_its_exit_code(code):
     expected = 1 if code in NOT_THE_INPUT else 2
     assert exit_code(code) == (130 if code is ErrorCode.CANCELLED else expected)
+
+
+def test_a_defect_is_a_sentence_that_names_its_log(monkeypatch, state, capsys):
+    def break_down(_):
+        raise ZeroDivisionError("the secret of the defect")
+
+    monkeypatch.setenv("SWATH_STATE", str(state))
+    monkeypatch.setattr("engine.cli.asking.split_bounds", break_down)
+    assert main(["jobs", "list"]) == 1
+    said = capsys.readouterr().err
+    log = state / "logs" / "swath.log"
+    assert said.startswith("error INTERNAL: ")
+    assert str(log) in said
+    assert "secret" not in said
+    assert "the secret of the defect" in log.read_text(encoding="utf-8")
 
 
 @pytest.mark.network

@@ -1,15 +1,23 @@
 """The main job from a terminal."""
 
+import contextlib
 import json
+import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 import rasterio
+import requests
 import shapely
+
+from engine.contract.messages import JobState
+from engine.contract.places import connection_path
+from engine.jobs.store import JobStore
 
 ON_POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -76,6 +84,31 @@ def test_json_is_the_finished_job_and_nothing_else(segment, scene, tmp_path):
     assert job["summary"]["areas"][0]["area_m2"] == pytest.approx(1_490_000, rel=2e-3)
 
 
+@ON_POSIX
+def test_a_terminal_gets_moving_bars(model, scene, environment, tmp_path):
+    import pty  # noqa: PLC0415 - POSIX only
+
+    ours, theirs = pty.openpty()
+    words = ["segment", str(scene()), str(tmp_path / "out.tif"), "--model", str(model())]
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "engine.cli", *words, "--input-profile", "reflectance"],
+        env={**environment, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux' way to say that the other end is closed
+        while piece := os.read(ours, 4096):
+            seen += piece
+    os.close(ours)
+    assert process.communicate(timeout=60)[0].count(b"raster") == 1
+    assert process.returncode == 0
+    assert b"segment" in seen
+    assert b"100%" in seen
+    assert b"\x1b[" in seen
+
+
 def test_quiet_says_nothing(segment, scene, tmp_path):
     said = segment(scene(), tmp_path / "out.tif", "-q")
     assert (said.code, said.out, said.err) == (0, "", "")
@@ -102,6 +135,37 @@ def test_equal_runs_give_equal_bytes(segment, scene, tmp_path):
     source = scene()
     for name in ("a.tif", "b.tif"):
         assert segment(source, tmp_path / name, "-q").code == 0
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def post(connection, path, body):
+    headers = {"X-Swath-Token": connection["token"]}
+    answer = requests.post(f"{connection['url']}/v1{path}", json=body, headers=headers, timeout=30)
+    assert answer.ok, answer.text
+    return answer.json()
+
+
+def test_the_server_gives_the_same_bytes(segment, start, state, model, scene, tmp_path):
+    source, net = scene(), model()
+    assert segment(source, tmp_path / "a.tif", "-q").code == 0
+    server = start("serve", "--stay")
+    while not connection_path(state).exists():
+        assert server.poll() is None
+        time.sleep(0.02)
+    connection = json.loads(connection_path(state).read_text(encoding="utf-8"))
+    request = {
+        "input": {"uris": [str(source)], "profile": "reflectance"},
+        "output": {"raster": str(tmp_path / "b.tif")},
+        "model": str(net),
+    }
+    job = post(connection, "/jobs", {"task": "segment", "request": request})
+    jobs = JobStore(state)
+    deadline = time.monotonic() + 60
+    while not jobs.get(job["id"]).state.is_final and time.monotonic() < deadline:
+        time.sleep(0.05)
+    done = jobs.get(job["id"])
+    jobs.close()
+    assert done.state is JobState.SUCCEEDED, done.error
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
 
 

@@ -13,6 +13,7 @@ from affine import Affine
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import InputSpec
 from engine.geo.window import Window
+from engine.io.product import product_of_name
 from engine.io.scene import open_scene
 
 
@@ -291,3 +292,16 @@ def test_nothing_is_written_beside_the_input(write_raster, digital_numbers):
 def test_cache_of_gdal_is_bounded(write_raster):
     open_scene(spec(write_raster("a.tif", np.full((3, 4, 5), 90, np.uint8))))
     assert rasterio.env.get_gdal_config("GDAL_CACHEMAX") <= 256 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("S2A_MSIL1C_20230615T101601_N0509_R065_T32TQM_20230615T122345", "2023-06-15T10:16:01Z"),
+        ("LC08_L1TP_020039_20150804_20200908_02_T1", "2015-08-04T00:00:00Z"),
+        ("LC08_L1TP_020039_20159904_20200908_02_T1", None),
+        ("holiday", None),
+    ],
+)
+def test_the_product_name_tells_when_the_scene_was_acquired(name, expected):
+    assert product_of_name(f"/scenes/{name}/B02.tif").acquired == expected

@@ -232,3 +232,13 @@ def test_requests_to_an_engine_that_left_fail(start):
     with pytest.raises(requests.ConnectionError):
         client.call("GET", "/hello")
     assert Path(engine.state, "jobs.sqlite").exists()
+
+
+@pytest.mark.network
+def test_a_model_is_installed_over_http(start):
+    client = start("--stay").connect()
+    info = client.call("POST", "/models/clouds-4band-l2a/install")
+    assert (info["id"], info["installed"]) == ("clouds-4band-l2a", True)
+    listed = {m["id"]: m["installed"] for m in client.call("GET", "/models")["models"]}
+    assert listed["clouds-4band-l2a"]
+    assert not listed["clouds-6band-l2a"]
