@@ -130,8 +130,8 @@ class EngineStatus(QgsTask):
     def run(self):
         """In a thread of the task manager."""
         try:
-            client = ensure_engine(self._launch, self.isCanceled)
-            self.engine, self.models = client.hello(), client.models()
+            with ensure_engine(self._launch, self.isCanceled) as client:
+                self.engine, self.models = client.hello(), client.models()
         except EngineError as error:
             self.problem = error
         return self.problem is None

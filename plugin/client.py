@@ -23,6 +23,8 @@ FETCH_SECONDS = 3600.0
 class EngineClient:
     """One conversation with one engine; not to be shared between threads.
 
+    A context manager that closes its connections.
+
     Every method raises ``EngineError``: the engine's own errors as it sent them, and
     ``ENGINE_UNREACHABLE`` when nobody answers.
     """
@@ -34,6 +36,16 @@ class EngineClient:
         self._session.headers.update(
             {TOKEN_HEADER: connection.token, PROTOCOL_HEADER: PROTOCOL},
         )
+
+    def __enter__(self) -> "EngineClient":  # noqa: PYI034 - Self is newer than Python 3.9
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the sockets."""
+        self._session.close()
 
     def hello(self, seconds: float = ANSWER_SECONDS) -> EngineInfo:
         """Who the engine is."""

@@ -148,12 +148,12 @@ def _group_of(root, run: Run):
 
 
 def _position(group, role: str) -> int:
-    roles = [child.customProperty(ROLE_PROPERTY) for child in group.children()]
-    return sum(_rank(other) < _rank(role) for other in roles)
-
-
-def _rank(role: str) -> int:
-    return ROLES.index(role) if role in ROLES else len(ROLES)
+    """Above the first layer that belongs below; the node about to be moved has no role yet."""
+    below = ROLES[ROLES.index(role) + 1 :]
+    for index, child in enumerate(group.children()):
+        if child.customProperty(ROLE_PROPERTY) in below:
+            return index
+    return len(group.children())
 
 
 def is_result(layer) -> bool:

@@ -158,10 +158,12 @@ def running_engine(launch: Launch) -> Optional[EngineClient]:
     try:
         theirs = client.hello(HELLO_SECONDS).protocol
     except EngineError as error:
+        client.close()
         if error.code is not ErrorCode.PROTOCOL_MISMATCH:
             return None  # gone, or its port belongs to another program now
         theirs = connection.protocol
     if not is_compatible(theirs):
+        client.close()
         raise EngineError(
             ErrorCode.PROTOCOL_MISMATCH,
             f"The running engine {connection.version} speaks protocol {theirs}, "

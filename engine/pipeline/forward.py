@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.geo.chip import Chip
-from engine.geo.lattice import Lattice
 from engine.geo.resample import resample
 from engine.geo.tiling import Tile
 from engine.geo.window import Window
@@ -17,22 +17,26 @@ from engine.io.aoi import Aoi
 from engine.io.source import Source
 from engine.models.runtime import Model
 from engine.pipeline.plan import Recipe
-from engine.tasks.segment import SegmentTask
+from engine.tasks.segment import Detail, Encoding, SegmentTask
 
 F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class TileScores:
+class TileResult:
     """What became of one tile."""
 
     tile: Tile
-    scores: F32 | None
-    """``[K, H, W]`` over ``tile.read``; None when there was nothing to look at."""
-    has_data: npt.NDArray[np.bool_]
-    """``[H, W]`` over ``tile.read``: lattice pixels made of at least one valid source pixel."""
     mask: Chip
     """Which source pixels around the tile have data and are asked for; a chip of no bands."""
+    scores: F32 | None = None
+    """``[K, H, W]`` over ``tile.read``; None when decided already, or nothing was to be seen."""
+    has_data: npt.NDArray[np.bool_] | None = None
+    """``[H, W]`` over ``tile.read``: lattice pixels made of at least one valid source pixel;
+    None: all are."""
+    decided: U8 | None = None
+    """``[B, H, W]`` over ``tile.keep``, where a pixel's result depends on this tile alone."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +48,24 @@ class Forward:
     model: Model
     task: SegmentTask
     aoi: Aoi | None
+    detail: Detail
 
-    def __call__(self, tile: Tile) -> TileScores:
-        """Read, scale, resample, encode, predict and activate one tile."""
+    def __call__(self, tile: Tile) -> TileResult:
+        """From the file to scores, or to a result where a tile stands alone."""
         lattice = self.recipe.lattice
         chip = self.source.read(lattice.source_for(tile.read))
         mask = Chip(chip.data[:0], self._wanted(chip), chip.window)
         if not mask.valid[self._served(tile).slices_in(chip.window)].any():
-            return TileScores(tile, None, np.zeros(tile.read.shape, bool), mask)
-        physical, share = _on_lattice(self._physical(chip), chip, tile, lattice)
-        has_data = share > 0
-        batch = _pad(self.task.encode(physical, has_data), self.recipe.rule.padded)
-        raw = self.model.predict(batch[None])
+            return TileResult(tile, mask)
+        encoded, has_data = self._encoded(chip, tile)
+        raw = self.model.predict(_pad(encoded, self.recipe.rule.padded)[None])
         height, width = tile.read.shape
         scores = self.task.activate(raw)[0, :, :height, :width]
-        return TileScores(tile, scores, has_data, mask)
+        if not self.recipe.stands_alone:
+            return TileResult(tile, mask, scores, has_data)
+        kept = scores[:, *tile.keep.slices_in(tile.read)]
+        valid = mask.valid[tile.keep.slices_in(chip.window)]
+        return TileResult(tile, mask, decided=self.task.decide(kept, valid, self.detail))
 
     def _served(self, tile: Tile) -> Window:
         """Source pixels that the tile's scores may be used for."""
@@ -71,24 +78,32 @@ class Forward:
         wanted: npt.NDArray[np.bool_] = chip.valid & self.aoi.mask(chip.window)
         return wanted
 
-    def _physical(self, chip: Chip) -> F32:
-        """Stored numbers as physical values, float32."""
+    def _encoded(self, chip: Chip, tile: Tile) -> tuple[F32, npt.NDArray[np.bool_] | None]:
+        """The network's input on the lattice, and where it has data.
+
+        Encoding is linear, so it may come before the resampling.
+        """
+        has_data = None if chip.valid.all() else chip.valid
+        encoded = self._encoding(chip.data, has_data)
+        if self.recipe.lattice.is_source:
+            return encoded, has_data
+        factors = self.recipe.lattice.factors
+        moved, share = resample(encoded, has_data, chip.window, tile.read, factors)
+        found = share > 0
+        moved[:, ~found] = 0
+        return moved, found
+
+    @functools.cached_property
+    def _encoding(self) -> Encoding:
         rules = [band.scaling for band in self.source.bands]
-        scale = np.array([r.scale for r in rules], np.float32)[:, None, None]
-        offset = np.array([r.offset for r in rules], np.float32)[:, None, None]
-        physical: F32 = chip.data * scale + offset
-        return physical
-
-
-def _on_lattice(data: F32, chip: Chip, tile: Tile, lattice: Lattice) -> tuple[F32, F32]:
-    if lattice.is_source:
-        return data, chip.valid.astype(np.float32)
-    return resample(data, chip.valid, chip.window, tile.read, lattice.factors)
+        return self.task.encoding([r.scale for r in rules], [r.offset for r in rules])
 
 
 def _pad(encoded: F32, padded: Callable[[int], int]) -> F32:
     """Fill up to the size that the model takes by reflecting at the lower and right edge."""
     height, width = encoded.shape[1:]
+    if (padded(height), padded(width)) == (height, width):
+        return encoded
     rows, cols = _mirror(height, padded(height)), _mirror(width, padded(width))
     return np.ascontiguousarray(encoded[:, rows][:, :, cols])
 

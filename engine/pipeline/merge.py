@@ -14,62 +14,94 @@ import numpy.typing as npt
 from engine.geo.resample import resample
 from engine.geo.tiling import Block, Tile, TileRule
 from engine.geo.window import Window
-from engine.pipeline.forward import TileScores
+from engine.pipeline.forward import TileResult
 from engine.pipeline.plan import Recipe
+from engine.tasks.segment import PROBABILITY_NODATA, Detail, SegmentTask
 
 F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
 
 
 class Merge(Protocol):
-    """Takes the scores of tiles one by one."""
+    """Takes the results of tiles one by one."""
 
     @property
     def tiles(self) -> tuple[Tile, ...]:
         """The tiles that the block needs, in the order in which they must be fed."""
         ...
 
-    def feed(self, part: TileScores) -> None:
-        """Take the scores of the next tile."""
+    def feed(self, part: TileResult) -> None:
+        """Take the result of the next tile."""
         ...
 
-    def result(self) -> tuple[F32, npt.NDArray[np.bool_]]:
-        """Scores ``[K, H, W]`` and validity ``[H, W]`` of the block's source pixels."""
+    def result(self) -> U8:
+        """The block's bands ``[B, H, W]`` on its source pixels."""
         ...
 
 
-def merge_for(recipe: Recipe, block: Block, channels: int) -> Merge:
+def merge_for(recipe: Recipe, block: Block, task: SegmentTask, detail: Detail) -> Merge:
     """The merge that the recipe's model needs."""
-    canvas = _Canvas(recipe, block, channels)
-    if recipe.card.merge == "weighted":
-        return WeightedMerge(canvas)
-    return CropMerge(canvas)
+    if recipe.stands_alone:
+        return Mosaic(recipe, block, task, detail)
+    canvas = _Canvas(recipe, block, task, detail)
+    return WeightedMerge(canvas) if recipe.card.merge == "weighted" else CropMerge(canvas)
+
+
+class Mosaic:
+    """Tiles that are decided already, side by side."""
+
+    def __init__(self, recipe: Recipe, block: Block, task: SegmentTask, detail: Detail) -> None:
+        self._window = block.window
+        self._bands = np.full(
+            (task.bands(detail), *block.window.shape), PROBABILITY_NODATA, np.uint8
+        )
+        self._bands[0] = recipe.card.output.nodata
+        self.tiles = block.tiles
+        """As the protocol says."""
+
+    def feed(self, part: TileResult) -> None:
+        """As the protocol says."""
+        if part.decided is None:
+            return
+        mine = part.tile.keep.intersect(self._window)
+        inside, target = mine.slices_in(part.tile.keep), mine.slices_in(self._window)
+        self._bands[:, *target] = part.decided[:, *inside]
+
+    def result(self) -> U8:
+        """As the protocol says."""
+        return self._bands
 
 
 class _Canvas:
     """Scores on the lattice and validity on the source, for one block."""
 
-    def __init__(self, recipe: Recipe, block: Block, channels: int) -> None:
+    def __init__(self, recipe: Recipe, block: Block, task: SegmentTask, detail: Detail) -> None:
         self.recipe = recipe
         self.lattice = recipe.lattice
         self.owned = recipe.window_of(block)
         """The block's source pixels."""
         self.window = self._lattice_window(block)
+        channels = len(task.card.output.classes)
         self.scores = np.zeros((channels, *self.window.shape), np.float32)
         self.valid = np.zeros(self.owned.shape, bool)
+        self._task = task
+        self._detail: Detail = detail
 
-    def mark_valid(self, part: TileScores) -> None:
+    def mark_valid(self, part: TileResult) -> None:
         """Take over the source's mask under the tile's own pixels."""
         mine = self.lattice.owned(part.tile.keep).intersect(self.owned)
         if not mine.is_empty:
             inside = mine.slices_in(part.mask.window)
             self.valid[mine.slices_in(self.owned)] = part.mask.valid[inside]
 
-    def on_source(self, scores: F32, scored: npt.NDArray[np.bool_]) -> F32:
-        """Bring scores from the lattice to the block's source pixels."""
+    def decide(self, scores: F32, scored: npt.NDArray[np.bool_]) -> U8:
+        """Bring scores from the lattice to the block's source pixels, and decide there."""
         if self.lattice.is_source:
-            return scores[:, *self.owned.slices_in(self.window)]
-        factors = self.lattice.to_source_factors
-        return resample(scores, scored, self.window, self.owned, factors)[0]
+            moved = scores[:, *self.owned.slices_in(self.window)]
+        else:
+            factors = self.lattice.to_source_factors
+            moved = resample(scores, scored, self.window, self.owned, factors)[0]
+        return self._task.decide(moved, self.valid, self._detail)
 
     def _lattice_window(self, block: Block) -> Window:
         if self.lattice.is_source or self.owned.is_empty:
@@ -86,7 +118,7 @@ class CropMerge:
         self.tiles = tuple(canvas.recipe.tiling.near(canvas.window, 0))
         """As the protocol says."""
 
-    def feed(self, part: TileScores) -> None:
+    def feed(self, part: TileResult) -> None:
         """As the protocol says."""
         canvas = self._canvas
         canvas.mark_valid(part)
@@ -95,11 +127,11 @@ class CropMerge:
         served = part.tile.keep.intersect(canvas.window)
         inside, target = served.slices_in(part.tile.read), served.slices_in(canvas.window)
         canvas.scores[:, *target] = part.scores[:, *inside]
-        self._scored[target] = part.has_data[inside]
+        self._scored[target] = True if part.has_data is None else part.has_data[inside]
 
-    def result(self) -> tuple[F32, npt.NDArray[np.bool_]]:
+    def result(self) -> U8:
         """As the protocol says."""
-        return self._canvas.on_source(self._canvas.scores, self._scored), self._canvas.valid
+        return self._canvas.decide(self._canvas.scores, self._scored)
 
 
 class WeightedMerge:
@@ -117,7 +149,7 @@ class WeightedMerge:
         self.tiles = tuple(canvas.recipe.tiling.near(canvas.window, self._rule.margin))
         """As the protocol says."""
 
-    def feed(self, part: TileScores) -> None:
+    def feed(self, part: TileResult) -> None:
         """As the protocol says."""
         canvas, tile = self._canvas, part.tile
         canvas.mark_valid(part)
@@ -126,16 +158,17 @@ class WeightedMerge:
             return
         inside, target = reach.slices_in(tile.read), reach.slices_in(canvas.window)
         weight = tile_weight(tile, canvas.lattice.shape, self._rule)[inside]
-        weight = weight * part.has_data[inside]
+        if part.has_data is not None:
+            weight = weight * part.has_data[inside]
         canvas.scores[:, *target] += part.scores[:, *inside] * weight
         self._weight[target] += weight
 
-    def result(self) -> tuple[F32, npt.NDArray[np.bool_]]:
+    def result(self) -> U8:
         """As the protocol says."""
         scored = self._weight > 0
         total = np.where(scored, self._weight, 1).astype(np.float32)
         scores: F32 = self._canvas.scores / total
-        return self._canvas.on_source(scores, scored), self._canvas.valid
+        return self._canvas.decide(scores, scored)
 
 
 def tile_weight(tile: Tile, shape: tuple[int, int], rule: TileRule) -> F32:

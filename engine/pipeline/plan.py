@@ -65,6 +65,11 @@ class Recipe:
         return self.grid.crop(self.region)
 
     @property
+    def stands_alone(self) -> bool:
+        """Whether each pixel of the result depends on one tile only."""
+        return self.card.merge == "crop" and self.lattice.is_source
+
+    @property
     def flat_pixel_area(self) -> float | None:
         """Square metres of a pixel without georeference, when its size was given."""
         gsd = self.input.gsd

@@ -21,12 +21,12 @@ from engine.models.runtime import Model, open_model
 from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
 from engine.pipeline.blocks import BlockStore
-from engine.pipeline.forward import Forward, TileScores
-from engine.pipeline.merge import merge_for
-from engine.pipeline.plan import Plan, Recipe, plan_to_json
+from engine.pipeline.forward import Forward, TileResult
+from engine.pipeline.merge import Merge, merge_for
+from engine.pipeline.plan import Plan, plan_to_json
 from engine.pipeline.publish import publish
 from engine.pipeline.report import Report, stop_if_cancelled
-from engine.tasks.segment import Decision, SegmentTask
+from engine.tasks.segment import Detail, SegmentTask
 
 SHARED_BYTES = 192 * 2**20
 """Scores kept for blocks to come that need them too."""
@@ -55,7 +55,7 @@ def run_plan(plan: Plan, store: ModelStore, work: Path, report: Report) -> Outco
     started = time.monotonic()
     for note in (plan.scaling, *plan.notes):
         report.message("info", note)
-    folder = work / plan.digest[:16]
+    folder = work / f"{plan.digest[:16]}-{_detail(plan)}"
     blocks = BlockStore(folder)
     (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
     device = _compute(plan, store, blocks, report)
@@ -76,13 +76,11 @@ def _compute(plan: Plan, store: ModelStore, blocks: BlockStore, report: Report) 
     """Make all missing blocks; the device used."""
     recipe = plan.recipe
     missing = [b for b in recipe.blocks if not blocks.has(b.index)]
-    every_class = plan.output.probability is not None
-    with _forward(recipe, store) as forward:
+    with _forward(plan, store) as forward:
         progress = _Progress(report, recipe.blocks, missing)
         with contextlib.closing(_results(forward, missing)) as results:
             for block in missing:
-                decision = _decide(forward, block, results, progress)
-                blocks.write(block.index, _bands(decision, every_class=every_class))
+                blocks.write(block.index, _merged(forward, block, results, progress))
         return forward.model.device
 
 
@@ -106,22 +104,23 @@ class _Progress:
         self._report.progress("segment", self._done, self._total, "tiles")
 
 
-def _results(forward: Forward, blocks: Sequence[Block]) -> Generator[TileScores]:
+def _results(forward: Forward, blocks: Sequence[Block]) -> Generator[TileResult]:
     """The scores of all tiles that the blocks need, in the order of need."""
     recipe = forward.recipe
-    needed = [tile for block in blocks for tile in merge_for(recipe, block, 0).tiles]
+    needed = [tile for block in blocks for tile in _merge(forward, block).tiles]
     tile_bytes = 4 * len(recipe.card.output.classes) * recipe.rule.size**2
     return map_ahead(forward, needed, _threads(forward.model), SHARED_BYTES // tile_bytes)
 
 
 @contextlib.contextmanager
-def _forward(recipe: Recipe, store: ModelStore) -> Iterator[Forward]:
+def _forward(plan: Plan, store: ModelStore) -> Iterator[Forward]:
+    recipe = plan.recipe
     source = open_scene(recipe.input).source(recipe.card.input.bands)
     with contextlib.closing(source):
         model = open_model(recipe.card, store.path(recipe.card), recipe.device, threads=1)
         with contextlib.closing(model):
             aoi = read_aoi(recipe.aoi, recipe.grid) if recipe.aoi else None
-            yield Forward(recipe, source, model, SegmentTask(recipe.card), aoi)
+            yield Forward(recipe, source, model, SegmentTask(recipe.card), aoi, _detail(plan))
 
 
 def _threads(model: Model) -> int:
@@ -129,21 +128,23 @@ def _threads(model: Model) -> int:
     return (os.cpu_count() or 1) if model.device == "cpu" else 2
 
 
-def _decide(
-    forward: Forward, block: Block, results: Iterator[TileScores], progress: _Progress
-) -> Decision:
-    merge = merge_for(forward.recipe, block, len(forward.recipe.card.output.classes))
+def _detail(plan: Plan) -> Detail:
+    """What the outputs need beside the classes."""
+    if plan.output.probability is not None:
+        return "every"
+    return "class" if plan.output.vector is None else "confidence"
+
+
+def _merge(forward: Forward, block: Block) -> Merge:
+    return merge_for(forward.recipe, block, forward.task, forward.detail)
+
+
+def _merged(
+    forward: Forward, block: Block, results: Iterator[TileResult], progress: _Progress
+) -> npt.NDArray[np.uint8]:
+    merge = _merge(forward, block)
     own = {tile.index for tile in block.tiles}
     for tile in merge.tiles:
         merge.feed(next(results))
         progress.step(is_own=tile.index in own)
-    return forward.task.decide(*merge.result())
-
-
-def _bands(decision: Decision, *, every_class: bool) -> npt.NDArray[np.uint8]:
-    """What a block keeps: classes, the probability of the class decided, and all of them."""
-    winner = decision.probability.max(axis=0)
-    kept = [decision.classes, winner]
-    if every_class:
-        kept += list(decision.probability)
-    return np.stack(kept)
+    return merge.result()

@@ -67,9 +67,9 @@ class InstallModelAlgorithm(QgsProcessingAlgorithm):
     def processAlgorithm(self, parameters, context, feedback):
         model_id = self.parameterAsEnumString(parameters, "MODEL", context)
         try:
-            client = ensure_engine(current_launch(), feedback.isCanceled)
-            feedback.setProgressText(f"Fetching {model_id}")
-            model = _install(client, model_id, feedback)
+            with ensure_engine(current_launch(), feedback.isCanceled) as client:
+                feedback.setProgressText(f"Fetching {model_id}")
+                model = _install(client, model_id, feedback)
         except EngineError as error:
             raise QgsProcessingException(str(error)) from None
         size = f"{model.size / MEGABYTE:.0f} MB"

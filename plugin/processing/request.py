@@ -20,7 +20,7 @@ class SegmentForm:
 
     source: str
     """The raster as GDAL opens it."""
-    output: str
+    output: str = ""
     model: str = "auto"
     extent: Optional[Tuple[float, float, float, float]] = None
     """``(west, south, east, north)`` in the raster's CRS."""

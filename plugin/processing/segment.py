@@ -132,6 +132,12 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
             bands=self.parameterAsString(parameters, "BANDS", context),
             min_area=self.parameterAsDouble(parameters, "MIN_AREA", context),
             device=self.parameterAsEnumString(parameters, "DEVICE", context),
+        )
+
+    def _add_outputs(self, parameters, context) -> None:
+        """In Processing's thread: its context is another, and alone says what will be loaded."""
+        self.form = replace(
+            self.form,
             output=self.parameterAsOutputLayer(parameters, "OUTPUT", context),
             vector=self.parameterAsOutputLayer(parameters, "VECTOR", context) or None,
             probability=self.parameterAsOutputLayer(parameters, "PROBABILITY", context) or None,
@@ -145,6 +151,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
 
     def processAlgorithm(self, parameters, context, feedback):
         """In Processing's thread: no layers, no widgets, no project."""
+        self._add_outputs(parameters, context)
         try:
             job = self._run_job(feedback)
         except EngineError as error:
@@ -155,12 +162,12 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
     def _run_job(self, feedback) -> Job:
         progress = JobFeedback(feedback)
         progress.say("Looking for the engine")
-        client = ensure_engine(self.launch, feedback.isCanceled)
-        progress.say_engine(client.hello())
-        submission = Submission(TaskName.SEGMENT, self._request(), self.layer_name)
-        job = client.submit(submission)
-        progress.say_job(job)
-        job = client.follow(job.id, progress, feedback.isCanceled)
+        with ensure_engine(self.launch, feedback.isCanceled) as client:
+            progress.say_engine(client.hello())
+            submission = Submission(TaskName.SEGMENT, self._request(), self.layer_name)
+            job = client.submit(submission)
+            progress.say_job(job)
+            job = client.follow(job.id, progress, feedback.isCanceled)
         _raise_unless_succeeded(job)
         progress.say_summary(job.summary)
         return job

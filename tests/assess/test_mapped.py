@@ -22,9 +22,7 @@ def outline_area(grid):
     "grid",
     [
         Grid(pyproj.CRS.from_epsg(4326).to_wkt(), Affine(0.001, 0, 10, 0, -0.001, 60), (300, 500)),
-        Grid(
-            pyproj.CRS.from_epsg(32632).to_wkt(), Affine(10, 0, 650_000, 0, -10, 5e6), (700, 900)
-        ),
+        Grid(pyproj.CRS.from_epsg(32632).to_wkt(), Affine(10, 0, 650_000, 0, -10, 5e6), (700, 900)),
     ],
 )
 def test_classes_share_the_ellipsoids_area(grid):

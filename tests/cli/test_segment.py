@@ -15,6 +15,7 @@ import rasterio
 import requests
 import shapely
 
+from engine.contract.codec import to_plain
 from engine.contract.messages import JobState
 from engine.contract.places import connection_path
 from engine.jobs.store import JobStore
@@ -145,28 +146,40 @@ def post(connection, path, body):
     return answer.json()
 
 
-def test_the_server_gives_the_same_bytes(segment, start, state, model, scene, tmp_path):
-    source, net = scene(), model()
-    assert segment(source, tmp_path / "a.tif", "-q").code == 0
+@pytest.fixture
+def connection(start, state):
+    """A running engine's connection file."""
     server = start("serve", "--stay")
     while not connection_path(state).exists():
         assert server.poll() is None
         time.sleep(0.02)
-    connection = json.loads(connection_path(state).read_text(encoding="utf-8"))
+    yield json.loads(connection_path(state).read_text(encoding="utf-8"))
+    server.terminate()
+    server.communicate(timeout=20)
+
+
+def finished(state, job_id):
+    jobs, deadline = JobStore(state), time.monotonic() + 60
+    while not jobs.get(job_id).state.is_final and time.monotonic() < deadline:
+        time.sleep(0.05)
+    job = jobs.get(job_id)
+    jobs.close()
+    return job
+
+
+def test_the_server_gives_the_same_bytes(segment, connection, model, scene, tmp_path):
+    source = scene()
+    said = segment(source, tmp_path / "a.tif", "--json")
     request = {
         "input": {"uris": [str(source)], "profile": "reflectance"},
         "output": {"raster": str(tmp_path / "b.tif")},
-        "model": str(net),
+        "model": str(model()),
     }
     job = post(connection, "/jobs", {"task": "segment", "request": request})
-    jobs = JobStore(state)
-    deadline = time.monotonic() + 60
-    while not jobs.get(job["id"]).state.is_final and time.monotonic() < deadline:
-        time.sleep(0.05)
-    done = jobs.get(job["id"])
-    jobs.close()
+    done = finished(tmp_path / "Zustand ä", job["id"])
     assert done.state is JobState.SUCCEEDED, done.error
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    assert to_plain(done.summary.areas) == said.json["summary"]["areas"]
 
 
 @pytest.mark.parametrize("one_word", [True, False])

@@ -1,3 +1,4 @@
+import itertools
 import json
 import threading
 import time
@@ -229,19 +230,19 @@ def test_it_runs_beside_the_gui_thread(plugin):
     assert not int(no_threading) & (1 << 6)
 
 
-def load_results(results, context):
+def load_results(results, context, order):
     """As Processing does at the end: into the project, then the post-processors."""
-    for path in ("PROBABILITY", "OUTPUT", "VECTOR"):
-        if path not in results:
-            continue
+    for path in order:
         found = QgsProcessingUtils.mapLayerFromString(results[path], context)
         owned = context.takeResultLayer(found.id())
-        QgsProject.instance().addMapLayer(owned)
+        QgsProject.instance().addMapLayer(owned, addToLegend=False)
+        root = QgsProject.instance().layerTreeRoot()
+        (root.findGroups() or [root])[0].insertLayer(0, owned)  # where QGIS 3.22 puts it: anywhere
         details = context.layerToLoadOnCompletionDetails(results[path])
         details.postProcessor().postProcessLayer(owned, context, QgsProcessingFeedback())
 
 
-def run_and_load(layer, tmp_path, name):
+def run_and_load(layer, tmp_path, name, order=("OUTPUT", "PROBABILITY", "VECTOR")):
     """A run whose outputs QGIS has been asked to load."""
     context = QgsProcessingContext()
     context.setProject(QgsProject.instance())
@@ -254,12 +255,13 @@ def run_and_load(layer, tmp_path, name):
         details = QgsProcessingContext.LayerDetails(output.title(), QgsProject.instance(), output)
         context.addLayerToLoadOnCompletion(path, details)
     results = run(layer, Listening(), context, **paths)
-    load_results(results, context)
+    load_results(results, context, order)
     return results
 
 
-def test_the_results_lie_styled_in_one_group_above_the_imagery(layer, tmp_path):
-    run_and_load(layer, tmp_path, "first")
+@pytest.mark.parametrize("order", [*itertools.permutations(["OUTPUT", "PROBABILITY", "VECTOR"])])
+def test_the_results_lie_styled_in_one_group_above_the_imagery(layer, tmp_path, order):
+    run_and_load(layer, tmp_path, "first", order)
     root = QgsProject.instance().layerTreeRoot()
     group, imagery = root.children()
     title = "Clouds and cloud shadows, 6 bands, top of atmosphere reflectance"

@@ -111,7 +111,8 @@ def start_outside(state):
     process = subprocess.Popen(command)
     deadline = time.monotonic() + 30
     while not (state / "connection.json").exists():
-        assert process.poll() is None and time.monotonic() < deadline, "no engine"
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     return process
 
@@ -132,7 +133,7 @@ def write_scene(path):
     cloud = np.array([0.62, 0.60, 0.61, 0.66, 0.42, 0.32])[:, None, None] * (1 + 0.04 * texture)
     cover = cloud_cover()
     bands = ground * (1 - cover) + cloud * cover + rng.normal(scale=0.004, size=(6, SIZE, SIZE))
-    origin = rasterio.transform.from_origin(600000, 5400000, 30, 30)
+    origin = rasterio.Affine(30, 0, 600000, 0, -30, 5400000)
     profile = {"driver": "GTiff", "count": 6, "dtype": "float32", "crs": "EPSG:32632"}
     size = {"width": SIZE, "height": SIZE}
     with rasterio.open(path, "w", transform=origin, **profile, **size) as made:

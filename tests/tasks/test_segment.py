@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import ModelClass, TaskName
 from engine.geo.tiling import TileRule
 from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
@@ -27,12 +28,18 @@ def card(activation="softmax", classes=((0, "clear"), (7, "cloud"), (9, "shadow"
     )
 
 
-def test_encode_normalises_band_by_band_and_fills_with_the_mean():
-    physical = np.array([[[1.0, np.nan]], [[3.0, 5.0]]], np.float32)
-    has_data = np.array([[True, False]])
-    encoded = SegmentTask(card()).encode(physical, has_data)
-    np.testing.assert_array_equal(encoded, [[[2, 0]], [[1, 0]]])
+def test_encode_scales_and_normalises_band_by_band_and_fills_with_the_mean():
+    encode = SegmentTask(card()).encoding(scale=(0.01, 0.1), offset=(0, -1))
+    stored = np.array([[[100, 7]], [[40, 8]]], np.uint16)
+    encoded = encode(stored, np.array([[True, False]]))
+    np.testing.assert_allclose(encoded, [[[2, 0]], [[1, 0]]], atol=1e-6)
     assert encoded.dtype == np.float32
+
+
+def test_encode_leaves_nan_of_invalid_pixels_behind():
+    encode = SegmentTask(card()).encoding((1, 1), (0, 0))
+    stored = np.array([[[np.nan, 1]], [[np.nan, 1]]], np.float32)
+    assert np.isfinite(encode(stored, np.array([[False, True]]))).all()
 
 
 def test_softmax_sums_to_one_even_for_large_logits():
@@ -49,16 +56,26 @@ def test_one_sigmoid_channel_gives_two_classes():
     assert np.all(scores == 0.5)
 
 
-def test_decide_writes_class_ids_nodata_and_stored_probabilities():
+@pytest.mark.parametrize(("detail", "count"), [("class", 1), ("confidence", 2), ("every", 5)])
+def test_decide_writes_class_ids_nodata_and_stored_probabilities(detail, count):
     scores = np.array([[[0.2, 0.1]], [[0.7, 0.1]], [[0.1, 0.8]]], np.float32)
-    decision = SegmentTask(card()).decide(scores, np.array([[True, False]]))
-    np.testing.assert_array_equal(decision.classes, [[7, 255]])
-    np.testing.assert_array_equal(decision.probability[:, 0, 1], [255, 255, 255])
-    stored = decision.probability[:, 0, 0] * PROBABILITY_SCALE
-    np.testing.assert_allclose(stored, [0.2, 0.7, 0.1], atol=PROBABILITY_SCALE / 2)
+    task = SegmentTask(card())
+    bands = task.decide(scores, np.array([[True, False]]), detail)
+    assert len(bands) == task.bands(detail) == count
+    np.testing.assert_array_equal(bands[0], [[7, 255]])
+    assert (bands[1:, 0, 1] == 255).all()
+    expected = [0.7, 0.2, 0.7, 0.1][: count - 1]
+    stored = bands[1:, 0, 0] * PROBABILITY_SCALE
+    np.testing.assert_allclose(stored, expected, atol=PROBABILITY_SCALE / 2)
 
 
 def test_equals_go_to_the_first_class():
     scores = np.full((3, 1, 1), 1 / 3, np.float32)
-    decision = SegmentTask(card()).decide(scores, np.ones((1, 1), bool))
-    assert decision.classes[0, 0] == 0
+    assert SegmentTask(card()).decide(scores, np.ones((1, 1), bool), "class")[0, 0, 0] == 0
+
+
+def test_values_that_are_no_numbers_are_a_failure():
+    scores = np.full((3, 2, 2), np.nan, np.float32)
+    with pytest.raises(EngineError) as caught:
+        SegmentTask(card()).decide(scores, np.ones((2, 2), bool), "class")
+    assert caught.value.code is ErrorCode.MODEL_FAILED
