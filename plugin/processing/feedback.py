@@ -3,15 +3,17 @@
 from ...engine.contract.events import Event, EventKind
 from ...engine.contract.messages import ClassArea, EngineInfo, Job, RunSummary
 
-SQUARE_KM = 1e6
+UNITS = (("km²", 1e6), ("ha", 1e4))
 STAGES = {
+    "model": "Fetching the model",
     "segment": "Segmenting",
     "raster": "Writing the classes",
     "probability": "Writing the class probabilities",
     "polygons": "Writing the polygons",
 }
-COMPUTING, SHARE = "segment", 90.0
-"""The stage that takes the time, and the percentage of the progress bar that it fills."""
+SPANS = {"model": (0.0, 10.0), "segment": (10.0, 90.0)}
+WRITING = (90.0, 100.0)
+"""Which part of the progress bar a stage fills, in percent."""
 
 
 class JobFeedback:
@@ -36,8 +38,8 @@ class JobFeedback:
             self._stage = event.stage
             self._feedback.setProgressText(STAGES.get(event.stage, event.stage))
         if event.total:
-            part = (event.done or 0) / event.total
-            at = SHARE * part if event.stage == COMPUTING else SHARE + (100.0 - SHARE) * part
+            begin, end = SPANS.get(event.stage or "", WRITING)
+            at = begin + (end - begin) * (event.done or 0) / event.total
             self._percent = max(self._percent, at)  # the bar never runs backwards
             self._feedback.setProgress(self._percent)
 
@@ -68,6 +70,5 @@ def area_line(area: ClassArea) -> str:
 def _size(area: ClassArea) -> str:
     if area.area_m2 is None:
         return f"{area.pixels} pixels"
-    if area.area_m2 < SQUARE_KM:
-        return f"{area.area_m2:.0f} m²"
-    return f"{area.area_m2 / SQUARE_KM:.2f} km²"
+    name, unit = next(((n, u) for n, u in UNITS if area.area_m2 >= u), ("m²", 1.0))
+    return f"{area.area_m2 / unit:.2f} {name}"

@@ -15,8 +15,8 @@ is loaded as a styled layer with a legend, in a group of its own.</p>
 <p><b>Raster layer</b>: a file that QGIS has open. The bands are recognised by their descriptions
 or by the product's metadata; otherwise name them under <i>Bands by role</i>.</p>
 <p><b>Model</b>: <i>auto</i> takes the best model for the bands that the raster has. A model's
-weights are fetched once, by the algorithm <i>Install model</i>; the log says when they are
-missing.</p>
+weights are fetched when it is used for the first time, or ahead of that by the algorithm
+<i>Install model</i>.</p>
 <p><b>Extent</b> and <b>Only inside these polygons</b> limit the work to a part of the raster. With
 <i>selected features only</i> just the selected polygons count.</p>
 <p><b>Input profile</b>: models need physical numbers, such as reflectance from 0 to 1, and files
@@ -34,8 +34,9 @@ engine, a program of its own on this computer; no pixel leaves it.</p>
 
 INSTALLING = """
 <p>Fetches the weights of a model from where its authors publish them, checks them against the
-digest in the model's card, and keeps them for all later runs. Needed once for each model; proxy
-and package index settings of this computer apply.</p>
+digest in the model's card, and keeps them for all later runs: once for each model, for instance
+before going where there is no network. Otherwise they are fetched when the model is first used.
+Proxy and package index settings of this computer apply.</p>
 """
 
 

@@ -155,7 +155,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
         try:
             job = self._run_job(feedback)
         except EngineError as error:
-            raise QgsProcessingException(_in_qgis(error)) from None
+            raise QgsProcessingException(str(error)) from None
         self._dress_layers(job, context)
         return _results(job, self.form)
 
@@ -196,20 +196,13 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
                 details.setPostProcessor(FinishLayer(run, artifact))
 
 
-def _in_qgis(error: EngineError) -> str:
-    """The error for a person who sits in front of QGIS, not of a terminal."""
-    if error.code is ErrorCode.MODEL_NOT_INSTALLED:
-        return f"{error.message} Run the algorithm «Install model» of Swath first, once."
-    return str(error)
-
-
 def _raise_unless_succeeded(job: Job) -> None:
     if job.state is JobState.SUCCEEDED:
         return
+    if job.state is JobState.CANCELLED:
+        raise CancelledError(message="The job was cancelled; nothing was written.")
     if job.error is not None:
         raise EngineError(job.error.code, job.error.message, job.error.hint)
-    if job.state is JobState.CANCELLED:
-        raise CancelledError
     raise EngineError(
         ErrorCode.WORKER_DIED,
         f"The job {job.id} ended as «{job.state.value}» without a result.",

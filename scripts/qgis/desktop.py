@@ -79,11 +79,13 @@ class Desktop:
         binds: Sequence[Path],
         layers: Sequence[Path],
     ) -> None:
-        runtime = self.folder / "run"
+        runtime, temporary = self.folder / "run", self.folder / "tmp"
         runtime.mkdir(mode=0o700, exist_ok=True)
+        temporary.mkdir()
         variables = {
             "DISPLAY": self.display,
             "XDG_RUNTIME_DIR": str(runtime),
+            "TMPDIR": str(temporary),  # seen from inside and outside of a root alike
             "LIBGL_ALWAYS_SOFTWARE": "1",
             "QT_X11_NO_MITSHM": "1",
             "PYTHONFAULTHANDLER": "1",

@@ -104,14 +104,17 @@ def qgis_process(
     Debian's wrapper of the name without ``.bin`` hands on an option that QGIS 3.22 refuses.
     """
     program = "qgis_process.bin" if suite or shutil.which("qgis_process.bin") else "qgis_process"
+    temporary = home / "tmp"
+    temporary.mkdir(exist_ok=True)
+    home.chmod(0o700)
     variables = {
         "QT_QPA_PLATFORM": "offscreen",
         "QGIS_CUSTOM_CONFIG_PATH": str(home),
         "XDG_RUNTIME_DIR": str(home),
+        "TMPDIR": str(temporary),  # seen from inside and outside of a root alike
         **(environment or {}),
     }
     set_them = ["env", *(f"{k}={v}" for k, v in variables.items())]
-    home.chmod(0o700)
     return subprocess.run(
         [*in_root(suite, [home, CHECKOUT, *binds]), *set_them, program, *arguments],
         env=qgis_environment({}),

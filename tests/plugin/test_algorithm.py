@@ -175,7 +175,7 @@ def test_progress_rises_and_notes_come_first(layer):
         feedback.said.index("Segmenting"),
     )
     assert note < stage
-    assert any("cloud: 4500 m², 50.0 %" in line for line in feedback.said)
+    assert any("cloud: 4500.00 m², 50.0 %" in line for line in feedback.said)
 
 
 def test_cancel_stops_the_job_and_says_so(layer):

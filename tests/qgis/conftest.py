@@ -71,13 +71,13 @@ class Place:
 
 @pytest.fixture(scope="session")
 def models():
-    """The model of these tests, fetched once for all checkouts of this machine."""
+    """The file of the model of these tests, fetched once for all checkouts of this machine."""
     chosen = os.environ.get("SWATH_TEST_MODELS")
     store = ModelStore(Path(chosen) if chosen else Path.home() / ".cache/swath/test-models")
     card = find_card(MODEL, store)
     if not store.is_installed(card):
         store.install(card, lambda _done, _total: None, lambda: False)
-    return store.root
+    return store.path(card)
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def place(tmp_path, models):
     folder = tmp_path / "Übung 1"
     folder.mkdir()
     state = folder / "state"
-    shutil.copytree(models / "sha256", state / "models" / "sha256", copy_function=link_or_copy)
+    kept = state / "models" / models.relative_to(models.parents[3])
+    shutil.copytree(models.parent, kept.parent, copy_function=link_or_copy)
     made = Place(folder, state, folder / "schöne scene.tif")
     write_scene(made.scene)
     outside = start_outside(state) if SUITE else None
@@ -198,3 +199,9 @@ def hostile():
 def outside():
     """Whether the engine runs outside of QGIS' root, and stays."""
     return SUITE is not None
+
+
+@pytest.fixture
+def engine():
+    """The engine's Python."""
+    return ENGINE

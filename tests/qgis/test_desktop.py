@@ -160,6 +160,31 @@ def enlarge(source, target, times):
         made.descriptions = names
 
 
+def test_a_batch_gives_each_run_its_group(desktop, place, shots):
+    qgis = desktop(environment=place.environment, layers=[place.scene], binds=[place.folder])
+    qgis.until("iface.activeLayer() is not None")
+    outputs = [str(place.folder / f"batch {row}.tif") for row in range(2)]
+    qgis.py(f"""
+from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+from qgis.core import QgsProcessingContext
+registry = QgsApplication.processingRegistry()
+batch = BatchAlgorithmDialog(registry.createAlgorithmById("swath:segment"), iface.mainWindow())
+panel = batch.mainWidget()
+panel.addRow()
+panel.checkLoadLayersOnCompletion.setChecked(True)
+columns = panel.parameter_to_column
+for row, path in enumerate({outputs!r}):
+    source = panel.wrappers[row][columns["INPUT"]]
+    source.setParameterValue({str(place.scene)!r}, QgsProcessingContext())
+    panel.tblParameters.cellWidget(row + 1, columns["OUTPUT"]).setValue(path)
+batch.show()
+""")
+    qgis.click("button('Run')")
+    qgis.until(f"len({GROUPS}) == 2", 60)
+    qgis.shot(shots / "batch.png")
+    assert qgis.py("ERRORS") == []
+
+
 def test_reloading_leaves_one_toolbar_and_one_provider(desktop, tmp_path):
     qgis = desktop(environment={"SWATH_STATE": str(tmp_path / "state")})
     bars = "[t.objectName() for t in iface.mainWindow().findChildren(QtWidgets.QToolBar)]"
