@@ -26,7 +26,8 @@ START_SECONDS = 60.0
 HELLO_SECONDS = 5.0
 LOG_NAME = "start.log"
 LOG_BYTES = 1 << 20
-LOG_LINES = 12
+LOG_TAIL, LOG_LINES = 8192, 12
+LOOK_SECONDS, AGAIN_SECONDS = 0.05, 0.3
 
 FOREIGN_PREFIXES = (
     *("PYTHON", "VIRTUAL_ENV", "CONDA_"),
@@ -188,11 +189,22 @@ def ensure_engine(launch: Launch, is_cancelled: Callable[[], bool] = lambda: Fal
             ``PROTOCOL_MISMATCH``; ``CANCELLED`` when asked to stop waiting.
     """
     with _starting:
-        client = running_engine(launch)
-        if client is not None:
-            client.register(Tenant(os.getpid(), "QGIS"))
-            return client
-        return _start(launch, is_cancelled)
+        return _join(launch) or _start(launch, is_cancelled)
+
+
+def _join(launch: Launch) -> Optional[EngineClient]:
+    """The running engine, told that this process needs it; None when it goes or has gone."""
+    client = running_engine(launch)
+    if client is None:
+        return None
+    try:
+        client.register(Tenant(os.getpid(), "QGIS"))
+    except EngineError as error:
+        client.close()
+        if error.code is not ErrorCode.ENGINE_UNREACHABLE:
+            raise
+        return None
+    return client
 
 
 @dataclass(frozen=True)
@@ -208,18 +220,32 @@ class _Attempt:
         """Why it is given up, with its last words."""
         return EngineError(
             ErrorCode.ENGINE_START_FAILED,
-            f"{message}{_last_words(self.log, self.begin)}",
+            f"{message}{self.last_words()}",
             "Install the engine again as the README says, or choose another with the setting "
             "swath/engine.",
         )
 
+    def last_words(self) -> str:
+        """What it wrote, for the end of an error message."""
+        with self.log.open("rb") as file:
+            file.seek(self.begin)
+            lines = file.read()[-LOG_TAIL:].decode("utf-8", "replace").strip().splitlines()
+        if not lines:
+            return f" It wrote nothing into {self.log}."
+        return " Its last words:\n" + "\n".join(lines[-LOG_LINES:]) + "\n"
+
 
 def _start(launch: Launch, is_cancelled: Callable[[], bool]) -> EngineClient:
     command = find_engine(launch)
-    log = _open_log(launch.state)
-    begin = log.stat().st_size if log.exists() else 0
-    attempt = _Attempt(_spawn(command, launch.state, log), log, begin)
-    return _wait(attempt, launch, is_cancelled)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        log = _open_log(launch.state)
+        begin = log.stat().st_size if log.exists() else 0
+        attempt = _Attempt(_spawn(command, launch.state, log), log, begin)
+        client = _wait(attempt, launch, deadline, is_cancelled)
+        if client is not None:
+            return client
+        time.sleep(AGAIN_SECONDS)
 
 
 def _open_log(state: Path) -> Path:
@@ -245,7 +271,7 @@ def _spawn(command: Tuple[str, ...], state: Path, log: Path) -> "subprocess.Pope
     own_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
     try:
         with log.open("ab") as output:
-            process = subprocess.Popen(  # noqa: S603 - the user's own engine, no shell
+            process = subprocess.Popen(  # noqa: S603 # nosec B603 - the user's own engine, no shell
                 arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -265,28 +291,25 @@ def _spawn(command: Tuple[str, ...], state: Path, log: Path) -> "subprocess.Pope
     return process
 
 
-def _wait(attempt: _Attempt, launch: Launch, is_cancelled: Callable[[], bool]) -> EngineClient:
-    """Wait for the hello of the engine just started, or of one that was quicker."""
-    deadline = time.monotonic() + START_SECONDS
+def _wait(
+    attempt: _Attempt, launch: Launch, deadline: float, is_cancelled: Callable[[], bool]
+) -> Optional[EngineClient]:
+    """Wait for the hello of the engine just started, or of one that was quicker.
+
+    None when another engine holds the state folder and does not answer: it is about to come or
+    to go, and starting once more will find out.
+    """
     while time.monotonic() < deadline:
         ended = attempt.process.poll()  # before the look, so that a race's loser sees the winner
-        client = running_engine(launch)
+        client = _join(launch)
         if client is not None:
-            client.register(Tenant(os.getpid(), "QGIS"))
             return client
+        if ended is not None and ErrorCode.STATE_LOCKED.value in attempt.last_words():
+            return None
         if ended is not None:
             raise attempt.failed(f"The engine ended with code {ended} while it started.")
         if is_cancelled():
             raise CancelledError
-        time.sleep(0.05)
+        time.sleep(LOOK_SECONDS)
     attempt.process.terminate()
     raise attempt.failed(f"The engine did not answer within {START_SECONDS:.0f} seconds.")
-
-
-def _last_words(log: Path, begin: int) -> str:
-    with log.open("rb") as file:
-        file.seek(begin)
-        lines = file.read()[-8192:].decode("utf-8", "replace").strip().splitlines()
-    if not lines:
-        return f" It wrote nothing into {log}."
-    return " Its last words:\n" + "\n".join(lines[-LOG_LINES:]) + "\n"

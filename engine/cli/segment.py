@@ -93,6 +93,10 @@ def segment(
         float,
         typer.Option(metavar="M2", min=0, help="Smallest polygon to keep, in square metres."),
     ] = 0.0,
+    memory: Annotated[
+        int | None,
+        typer.Option(metavar="MIB", min=400, help="Memory that the run may use, in MiB."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
@@ -120,6 +124,7 @@ def segment(
         region=Region(bounds, bounds_crs, aoi and asking.vector_reference(aoi)),
         device=device,
         min_area=min_area,
+        memory=memory,
     )
     label = Path(inputs[0]).stem
     job = submit_here(Submission(TaskName.SEGMENT, request, label), quiet=quiet)

@@ -88,6 +88,8 @@ class SegmentRequest:
     """``auto``, ``cpu``, ``cuda``, ``cuda:1`` …"""
     min_area: float = 0.0
     """Smallest polygon kept in the vector output, square metres (pixels without georeference)."""
+    memory: Optional[int] = None
+    """MiB that the run may use; decides on the tiles' size. None: the engine's default."""
 
 
 @dataclass(frozen=True)

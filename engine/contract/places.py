@@ -9,7 +9,7 @@ STATE_VARIABLE = "SWATH_STATE"
 """Environment variable that moves the state folder."""
 CONNECTION_FILE = "connection.json"
 PROTOCOL_HEADER = "X-Swath-Protocol"
-TOKEN_HEADER = "X-Swath-Token"  # noqa: S105 - the name of a header
+TOKEN_HEADER = "X-Swath-Token"  # noqa: S105  # nosec B105 - the name of a header
 
 
 @dataclass(frozen=True)

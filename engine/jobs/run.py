@@ -133,14 +133,16 @@ def _execute_in(state: Path) -> Execute:
     def execute(submission: Submission, work: Path, report: JobReport) -> Outcome:
         # The rooms below bring numpy, GDAL and the runtimes along: only where work is done.
         from engine.models.store import ModelStore  # noqa: PLC0415
-        from engine.pipeline.planning import make_plan  # noqa: PLC0415
+        from engine.pipeline.planning import settled_plan  # noqa: PLC0415
         from engine.pipeline.run import run_plan  # noqa: PLC0415
 
         models = ModelStore(state / "models")
-        plan = make_plan(submission.request, models)
-        card = plan.recipe.card
-        report.message("info", f"Model: {card.title} ({card.id}).")
-        _provide(card, models, report)
+
+        def provide(card: ModelCard) -> None:
+            report.message("info", f"Model: {card.title} ({card.id}).")
+            _provide(card, models, report)
+
+        plan = settled_plan(submission.request, models, work, provide)
         return run_plan(plan, models, work, report)
 
     return execute

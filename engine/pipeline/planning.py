@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import SegmentRequest
@@ -16,10 +19,12 @@ from engine.io.source import Scene
 from engine.io.staging import check_outputs
 from engine.models.card import ModelCard
 from engine.models.catalogue import choose_model, find_card, quantity_note
+from engine.models.measure import measured
 from engine.models.store import ModelStore
 from engine.pipeline.destination import Destination
 from engine.pipeline.fingerprint import fingerprint
-from engine.pipeline.plan import Plan, Recipe
+from engine.pipeline.plan import Plan, Recipe, plan_from_json, plan_to_json
+from engine.pipeline.sizing import DEFAULT_MEMORY, MIB, choose_size
 from engine.version import VERSION
 
 BLOCK_EDGE = 1024
@@ -28,8 +33,64 @@ SAME_SCALE = 1e-6
 """Lattices closer to the source than this are the source."""
 
 
+def settled_plan(
+    request: SegmentRequest, store: ModelStore, work: Path, provide: Callable[[ModelCard], None]
+) -> Plan:
+    """The plan of a job, with every number of the run fixed; made once and kept with the job.
+
+    Args:
+        request: What was asked for.
+        store: Knows the models.
+        work: The job's private folder, where an interrupted job finds its plan again.
+        provide: Called for the model's card: installs the model when it is not there.
+
+    Raises:
+        EngineError: for whatever is wrong with the request; no output has been touched then.
+    """
+    kept = work / "plan.json"
+    if kept.is_file():
+        plan = plan_from_json(kept.read_text("utf-8"))
+        if _is_current(plan):
+            provide(plan.recipe.card)
+            return plan
+    plan = make_plan(request, store)
+    provide(plan.recipe.card)
+    plan = with_tile_size(plan, store, request.memory)
+    work.mkdir(parents=True, exist_ok=True)
+    kept.write_text(plan_to_json(plan), encoding="utf-8")
+    return plan
+
+
+def _is_current(plan: Plan) -> bool:
+    """Whether the plan is of this engine and its inputs are the files that they were."""
+    recipe = plan.recipe
+    files = tuple(fingerprint(file.uri) for file in recipe.files)
+    return recipe.engine == VERSION and files == recipe.files
+
+
+def with_tile_size(plan: Plan, store: ModelStore, memory: int | None) -> Plan:
+    """The same plan with the tile size that is best here; needs the model installed.
+
+    Args:
+        plan: Whose model may be of free size; one of fixed size stays as it is.
+        store: Holds the model and its measurements.
+        memory: MiB that the run may use.
+
+    Raises:
+        EngineError: ``OUT_OF_MEMORY``, or what measuring the model raises.
+    """
+    recipe = plan.recipe
+    if recipe.rule.fixed:
+        return plan
+    card = recipe.card
+    measurement = measured(card, store.path(card), recipe.device, store.root / "measurements")
+    limit = DEFAULT_MEMORY if memory is None else memory * MIB
+    rule = choose_size(recipe.rule, recipe.lattice, recipe.region, measurement, limit)
+    return replace(plan, recipe=replace(recipe, rule=rule))
+
+
 def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
-    """Look at the scene, choose and check the model, and fix every number of the run.
+    """Look at the scene, and choose and check the model.
 
     Raises:
         EngineError: for whatever is wrong with the request; nothing has been written then.

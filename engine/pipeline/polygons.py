@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
-from engine.geo.crs import areas_m2
+from engine.geo.areas import pixel_areas_m2
 from engine.geo.grid import Grid
 from engine.geo.window import Window
 from engine.io.geopackage import PolygonBatch
 from engine.pipeline.plan import Plan
 from engine.tasks.segment import PROBABILITY_SCALE
-from engine.vectorize.stitch import Patch, stitch
-from engine.vectorize.trace import Pieces, trace
+from engine.vectorize.patches import Patches
+from engine.vectorize.stitch import stitch
+from engine.vectorize.trace import ClassBlock, Frame, trace
 
 U8 = npt.NDArray[np.uint8]
-BATCH = 10_000
-"""Polygons written at a time."""
 
 
 def polygon_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iterator[PolygonBatch]:
@@ -32,43 +30,49 @@ def polygon_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iter
             decided ``[H, W]``; row by row, covering the region.
     """
     recipe = plan.recipe
-    nodata = recipe.card.output.nodata
-    pieces: Iterator[Pieces] = (trace(c, p, nodata, window) for window, c, p in blocks)
-    patches = stitch(pieces, recipe.region)
-    while chosen := list(itertools.islice(patches, BATCH)):
-        yield _batch(plan, chosen)
+    frame = Frame(recipe.region, recipe.card.output.nodata)
+    traced = (
+        trace(ClassBlock(window, classes, probability, _pixel_area(plan, window)), frame)
+        for window, classes, probability in blocks
+    )
+    for patches in stitch(traced, frame):
+        yield _batch(plan, patches)
 
 
-def _batch(plan: Plan, patches: list[Patch]) -> PolygonBatch:
-    names = {c.id: c.name for c in plan.recipe.card.output.classes}
-    polygons = np.array([p.polygon for p in patches], object)
-    geometry = _on_map(polygons, plan.recipe.grid)
-    pixels = np.array([p.pixels for p in patches], np.int64)
-    area = _areas(geometry, pixels, plan)
-    mean = np.array([p.confidence for p in patches]) / pixels * PROBABILITY_SCALE
-    kept = area >= plan.min_area
+def _batch(plan: Plan, patches: Patches) -> PolygonBatch:
+    tally = patches.tally
+    geometry = _on_map(patches, plan.recipe.grid)
+    mean = tally.confidence / tally.pixels * PROBABILITY_SCALE
+    kept = tally.area >= plan.min_area
     fields = {
-        "class_id": np.array([p.class_id for p in patches], np.int32),
-        "class_name": np.array([names[p.class_id] for p in patches], object),
-        plan.recipe.area_field: area,
+        "class_id": tally.class_id.astype(np.int32),
+        "class_name": _names(plan)[tally.class_id],
+        plan.recipe.area_field: tally.area,
         "confidence": mean.astype(np.float32),
     }
     return PolygonBatch(geometry[kept], {key: values[kept] for key, values in fields.items()})
 
 
-def _on_map(polygons: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray[np.object_]:
-    """Pixel coordinates to map coordinates, exteriors counter-clockwise."""
-    placed: npt.NDArray[np.object_] = shapely.orient_polygons(
-        shapely.transform(polygons, grid.place)
-    )
-    return placed
+def _names(plan: Plan) -> npt.NDArray[np.object_]:
+    """Class names by class id."""
+    names = np.full(256, "", object)
+    for member in plan.recipe.card.output.classes:
+        names[member.id] = member.name
+    return names
 
 
-def _areas(
-    geometry: npt.NDArray[np.object_], pixels: npt.NDArray[np.int64], plan: Plan
-) -> npt.NDArray[np.float64]:
-    """Values of the area field."""
-    crs, pixel_area = plan.recipe.grid.crs, plan.recipe.flat_pixel_area
-    if crs is not None:
-        return areas_m2(geometry, crs)
-    return pixels.astype(np.float64) * (1.0 if pixel_area is None else pixel_area)
+def _on_map(patches: Patches, grid: Grid) -> npt.NDArray[np.object_]:
+    """The polygons in map coordinates, exteriors counter-clockwise."""
+    corners = grid.place(patches.outlines.corners.astype(np.float64))
+    polygons = patches.outlines.shapes(corners)
+    if grid.transform.determinant > 0:
+        polygons = shapely.orient_polygons(polygons)
+    return polygons
+
+
+def _pixel_area(plan: Plan, window: Window) -> npt.NDArray[np.float64]:
+    """Values of the area field for single pixels."""
+    grid, flat = plan.recipe.grid, plan.recipe.flat_pixel_area
+    if grid.crs is not None:
+        return pixel_areas_m2(grid, grid.crs, window)
+    return np.array([[1.0 if flat is None else flat]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -17,13 +16,14 @@ from engine.contract.messages import Artifact, RunSummary
 from engine.geo.tiling import Block
 from engine.io.aoi import read_aoi
 from engine.io.scene import open_scene
-from engine.models.runtime import Model, open_model
+from engine.models.measure import passes_side_by_side
+from engine.models.runtime import open_model
 from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
 from engine.pipeline.blocks import BlockStore
 from engine.pipeline.forward import Forward, TileResult
 from engine.pipeline.merge import Merge, merge_for
-from engine.pipeline.plan import Plan, plan_to_json
+from engine.pipeline.plan import Plan
 from engine.pipeline.publish import publish
 from engine.pipeline.report import Report, stop_if_cancelled
 from engine.tasks.segment import Detail, SegmentTask
@@ -57,7 +57,6 @@ def run_plan(plan: Plan, store: ModelStore, work: Path, report: Report) -> Outco
         report.message("info", note)
     folder = work / f"{plan.digest[:16]}-{_detail(plan)}"
     blocks = BlockStore(folder)
-    (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
     device = _compute(plan, store, blocks, report)
     published = publish(plan, blocks, device, report)
     summary = RunSummary(
@@ -109,7 +108,9 @@ def _results(forward: Forward, blocks: Sequence[Block]) -> Generator[TileResult]
     recipe = forward.recipe
     needed = [tile for block in blocks for tile in _merge(forward, block).tiles]
     tile_bytes = 4 * len(recipe.card.output.classes) * recipe.rule.size**2
-    return map_ahead(forward, needed, _threads(forward.model), SHARED_BYTES // tile_bytes)
+    return map_ahead(
+        forward, needed, passes_side_by_side(forward.model.device), SHARED_BYTES // tile_bytes
+    )
 
 
 @contextlib.contextmanager
@@ -121,11 +122,6 @@ def _forward(plan: Plan, store: ModelStore) -> Iterator[Forward]:
         with contextlib.closing(model):
             aoi = read_aoi(recipe.aoi, recipe.grid) if recipe.aoi else None
             yield Forward(recipe, source, model, SegmentTask(recipe.card), aoi, _detail(plan))
-
-
-def _threads(model: Model) -> int:
-    """Single-threaded forwards side by side beat one forward with many threads on a CPU."""
-    return (os.cpu_count() or 1) if model.device == "cpu" else 2
 
 
 def _detail(plan: Plan) -> Detail:

@@ -174,6 +174,12 @@ async def _events(engine: Engine, request: Request) -> Response:
 
 async def _add_tenant(engine: Engine, request: Request) -> Response:
     tenant = await read_message(request, Tenant)
+    if engine.leaving:
+        raise EngineError(
+            ErrorCode.ENGINE_UNREACHABLE,
+            "The engine is about to leave.",
+            "Start it again in a moment.",
+        )
     await run_in_threadpool(engine.tenants.add, tenant.pid)
     return reply(tenant, 201)
 

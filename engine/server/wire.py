@@ -29,6 +29,7 @@ STATUS = {
     ErrorCode.JOB_NOT_FOUND: 404,
     ErrorCode.MODEL_NOT_FOUND: 404,
     ErrorCode.JOB_STATE: 409,
+    ErrorCode.ENGINE_UNREACHABLE: 503,
     ErrorCode.PROTOCOL_MISMATCH: 409,
     ErrorCode.INTERNAL: 500,
     ErrorCode.STATE_UNUSABLE: 500,

@@ -18,6 +18,7 @@ from ..process import ensure_engine, may_have_engine
 from ..settings import RESOURCES, current_launch, icon_path
 from .help import models_help
 from .parameters import choice
+from .wording import in_dialog_words
 
 LOOK_SECONDS = 0.2
 MEGABYTE = 1e6
@@ -71,7 +72,7 @@ class InstallModelAlgorithm(QgsProcessingAlgorithm):
                 feedback.setProgressText(f"Fetching {model_id}")
                 model = _install(client, model_id, feedback)
         except EngineError as error:
-            raise QgsProcessingException(str(error)) from None
+            raise QgsProcessingException(in_dialog_words(error)) from None
         size = f"{model.size / MEGABYTE:.0f} MB"
         feedback.pushInfo(f"{model.title}: installed, {size}, licence {model.license}.")
         return {"MODEL": model.id}

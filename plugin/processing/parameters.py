@@ -50,11 +50,9 @@ def _inputs(cards: Sequence[CardChoice]) -> List[QgsProcessingParameterDefinitio
 
 def _refinements() -> List[QgsProcessingParameterDefinition]:
     return [
-        QgsProcessingParameterNumber(
+        _number(
             "SUN_ELEVATION",
             "Sun elevation in degrees, for the profiles landsat-…-l1",
-            NUMBER_DOUBLE,
-            optional=True,
             minValue=0.0,
             maxValue=HIGHEST_SUN,
         ),
@@ -68,6 +66,8 @@ def _refinements() -> List[QgsProcessingParameterDefinition]:
             "Bands by role, such as red=4, nir=5 (read from the file when empty)",
             optional=True,
         ),
+        _number("NODATA", "Value without data, besides those that the file declares"),
+        _number("GSD", "Pixel size in metres, for images without georeference", minValue=0.0),
         QgsProcessingParameterNumber(
             "MIN_AREA",
             "Smallest polygon kept, in square metres",
@@ -96,6 +96,11 @@ def _outputs() -> List[QgsProcessingParameterDefinition]:
             "PROBABILITY", "Class probabilities", optional=True, createByDefault=False
         ),
     ]
+
+
+def _number(name: str, title: str, **limits: float) -> QgsProcessingParameterNumber:
+    """A number that may be left empty."""
+    return QgsProcessingParameterNumber(name, title, NUMBER_DOUBLE, optional=True, **limits)
 
 
 def choice(name: str, title: str, options: Sequence[str]) -> QgsProcessingParameterEnum:

@@ -29,6 +29,8 @@ class SegmentForm:
     custom_profile: str = ""
     """Instead of ``profile`` when not empty."""
     sun_elevation: Optional[float] = None
+    nodata: Optional[float] = None
+    gsd: Optional[float] = None
     bands: str = ""
     min_area: float = 0.0
     device: str = "auto"
@@ -50,6 +52,8 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
             uris=(form.source,),
             profile=form.custom_profile or profile_text(form.profile, form.sun_elevation),
             bands=parse_bands(form.bands),
+            nodata=form.nodata,
+            gsd=form.gsd,
         ),
         output=OutputSpec(
             raster=absolute(form.output),

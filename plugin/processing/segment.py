@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingOutputString,
     QgsProcessingUtils,
 )
+from qgis.PyQt.QtCore import NULL
 from qgis.PyQt.QtGui import QIcon
 
 from ...engine.contract.errors import CancelledError, EngineError, ErrorCode
@@ -23,6 +24,7 @@ from .feedback import JobFeedback
 from .help import segment_help
 from .parameters import segment_parameters
 from .request import SegmentForm, parse_bands, profile_text, raster_source, segment_request
+from .wording import in_dialog_words
 
 TAGS = [
     *("segmentation", "semantic", "classification", "mask"),
@@ -95,10 +97,12 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
         return super().checkParameterValues(parameters, context)
 
     def _profile(self, parameters, context):
-        sun = None
-        if parameters.get("SUN_ELEVATION") is not None:
-            sun = self.parameterAsDouble(parameters, "SUN_ELEVATION", context)
-        return self.parameterAsEnumString(parameters, "PROFILE", context), sun
+        profile = self.parameterAsEnumString(parameters, "PROFILE", context)
+        return profile, self._number_or_none(parameters, "SUN_ELEVATION", context)
+
+    def _number_or_none(self, parameters, name, context):
+        empty = parameters.get(name) in (None, "", NULL)
+        return None if empty else self.parameterAsDouble(parameters, name, context)
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """In the GUI thread: everything that is asked of layers and of the project."""
@@ -115,7 +119,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
         try:
             source = raster_source(layer.providerType(), layer.source(), layer.name())
         except EngineError as error:
-            raise QgsProcessingException(str(error)) from None
+            raise QgsProcessingException(in_dialog_words(error)) from None
         self.form = self._read_form(source, parameters, context)
         return True
 
@@ -129,6 +133,8 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
             profile=profile,
             sun_elevation=sun_elevation,
             custom_profile=self.parameterAsString(parameters, "CUSTOM_PROFILE", context).strip(),
+            nodata=self._number_or_none(parameters, "NODATA", context),
+            gsd=self._number_or_none(parameters, "GSD", context),
             bands=self.parameterAsString(parameters, "BANDS", context),
             min_area=self.parameterAsDouble(parameters, "MIN_AREA", context),
             device=self.parameterAsEnumString(parameters, "DEVICE", context),
@@ -155,7 +161,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
         try:
             job = self._run_job(feedback)
         except EngineError as error:
-            raise QgsProcessingException(str(error)) from None
+            raise QgsProcessingException(in_dialog_words(error)) from None
         self._dress_layers(job, context)
         return _results(job, self.form)
 

@@ -2,7 +2,8 @@
 
 Started by the plugin as if it were the engine's Python (``-I -X utf8 -m engine.server --state DIR
 --for-pid PID``), it serves the routes that the plugin uses. ``$SWATH_STAND_IN`` chooses how it
-starts (``crash``, ``mute``), the request's model how a job goes (``slow``, ``broken``).
+starts (``crash``, ``mute``, ``locked`` at its first start), the request's model how a job goes
+(``slow``, ``broken``).
 """
 
 import itertools
@@ -229,6 +230,9 @@ def main():
     mode = os.environ.get("SWATH_STAND_IN")
     if mode == "crash":
         sys.exit("error STATE_UNUSABLE: the disk is on fire")
+    if mode == "locked" and not (state / "tried").exists():
+        (state / "tried").touch()
+        sys.exit("error STATE_LOCKED: another engine works here")
     if mode == "mute":
         time.sleep(30)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

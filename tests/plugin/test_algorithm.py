@@ -1,5 +1,7 @@
 import itertools
 import json
+import os
+import signal
 import threading
 import time
 
@@ -8,6 +10,7 @@ import pytest
 pytest.importorskip("qgis.core")
 
 import processing
+from osgeo import gdal
 from qgis.core import (
     QgsApplication,
     QgsFeature,
@@ -100,6 +103,7 @@ def test_everything_filled_in_arrives_at_the_engine(layer, state, tmp_path):
         SUN_ELEVATION=64.5,
         BANDS="red=1, nir=2",
         MIN_AREA=900,
+        NODATA=0,
         DEVICE="cpu",
         OUTPUT=str(tmp_path / "k l.tif"),
         VECTOR=str(tmp_path / "pölygons.gpkg"),
@@ -110,6 +114,7 @@ def test_everything_filled_in_arrives_at_the_engine(layer, state, tmp_path):
     assert request["input"]["profile"] == "landsat-c1-l1:sun_elevation=64.5"
     assert request["input"]["bands"] == {"red": "1", "nir": "2"}
     assert (request["min_area"], request["device"]) == (900.0, "cpu")
+    assert (request["input"]["nodata"], request["input"]["gsd"]) == (0.0, None)
     assert results["VECTOR"] == str(tmp_path / "pölygons.gpkg")
     assert QgsVectorLayer(results["VECTOR"], "x").featureCount() == 2
 
@@ -185,6 +190,30 @@ def test_cancel_stops_the_job_and_says_so(layer):
     with pytest.raises(QgsProcessingException, match="was cancelled"):
         run(layer, feedback, MODEL_FILE="slow.onnx")
     assert time.monotonic() - begin < 4
+
+
+def test_an_engine_that_dies_ends_the_run_with_a_sentence(layer, state):
+    def kill():
+        os.kill(json.loads((state / "connection.json").read_text())["pid"], signal.SIGKILL)
+
+    threading.Timer(1.5, kill).start()
+    with pytest.raises(QgsProcessingException, match=r"does not answer.*Run the algorithm again"):
+        run(layer, MODEL_FILE="slow.onnx")
+
+
+def test_an_image_without_georeference_has_pixel_coordinates(plugin, tmp_path, state):
+    path = tmp_path / "photo.tif"
+    gdal.GetDriverByName("GTiff").Create(str(path), 40, 30, 3).FlushCache()
+    photo = QgsRasterLayer(str(path), "photo")
+    assert not photo.crs().isValid()
+    QgsProject.instance().addMapLayer(photo)
+    mask = polygons("", box(5, -20, 15, -5))
+    run(photo, GSD=0.5, EXTENT="0,20,-25,0", MASK=mask)
+    request = last_request(state)
+    assert request["input"]["gsd"] == 0.5
+    assert request["region"]["bounds"] == [0, -25, 20, 0]
+    written = QgsVectorLayer(request["region"]["aoi"], "x").extent()
+    assert (written.xMinimum(), written.yMinimum()) == (5, -20)
 
 
 def test_the_dialog_refuses_bands_that_are_no_pairs(layer):

@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from swath.engine.contract.errors import CancelledError, EngineError, ErrorCode
@@ -142,6 +144,32 @@ def test_only_the_last_start_is_quoted(launch, state, monkeypatch):
     with pytest.raises(EngineError) as caught:
         ensure_engine(launch)
     assert "an old story" not in str(caught.value)
+
+
+def test_an_engine_that_is_about_to_come_or_go_is_waited_for(launch, state, monkeypatch):
+    monkeypatch.setenv("SWATH_STAND_IN", "locked")
+    assert ensure_engine(launch).hello().version == "0.0.stand-in"
+    assert (state / "tried").exists()
+
+
+def test_an_engine_that_leaves_while_it_is_asked_is_replaced(launch, state, monkeypatch):
+    leaving = ensure_engine(launch).hello().pid
+    refuse = process.EngineClient.register
+
+    def too_late(client, tenant):
+        if client.connection.pid == leaving:
+            raise EngineError(ErrorCode.ENGINE_UNREACHABLE, "It has just left.")
+        refuse(client, tenant)
+
+    monkeypatch.setattr(process.EngineClient, "register", too_late)
+    assert ensure_engine(launch).hello().pid != leaving
+    os.kill(leaving, signal.SIGTERM)
+
+
+def test_two_at_once_share_one_engine(launch):
+    with ThreadPoolExecutor(2) as threads:
+        engines = list(threads.map(lambda _: ensure_engine(launch).hello().pid, range(2)))
+    assert engines[0] == engines[1]
 
 
 def test_an_engine_that_stays_mute_is_given_up_and_ended(launch, monkeypatch):

@@ -1,0 +1,191 @@
+"""How fast a model runs here, and in how much memory, for several tile sizes.
+
+The measurement runs in a process of its own, so that its peak memory is the model's, and is kept:
+it belongs to this model file, on this device, with this version of the runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from engine.contract.codec import from_plain, to_plain
+from engine.contract.errors import EngineError, ErrorCode
+from engine.models.card import ModelCard
+from engine.models.cardfile import card_to_json, read_card
+from engine.models.disk import whole_file
+from engine.models.runtime import Model, open_model
+
+F32 = npt.NDArray[np.float32]
+
+SIZES = (256, 384, 512, 768, 1024, 1536, 2048)
+"""Tile edges that are tried, as far as a model allows them."""
+LONGEST = 1.2
+"""Larger tiles are not tried once a pass takes this many seconds."""
+MOST_MEMORY = 4 * 2**30
+"""Nor once the process has grown to this size."""
+TIMEOUT = 300
+"""Seconds after which a measurement is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One tile size."""
+
+    size: int
+    seconds: float
+    """Of one tile, while every thread works on one."""
+    memory: int
+    """Bytes above those of the process without the model, at its peak."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is known of a model on this machine."""
+
+    sha256: str
+    device: str
+    """Really used."""
+    threads: int
+    """Passes side by side."""
+    points: tuple[Point, ...]
+    """By size."""
+
+    def at(self, size: int) -> Point:
+        """The point of a size; between points the seconds and bytes per pixel of the next one."""
+        near = min(self.points, key=lambda p: abs(p.size - size))
+        share = (size / near.size) ** 2
+        return Point(size, near.seconds * share, round(near.memory * share))
+
+
+def passes_side_by_side(device: str) -> int:
+    """Single-threaded passes side by side beat one pass with many threads on a CPU."""
+    return (os.cpu_count() or 1) if device == "cpu" else 2
+
+
+def measured(card: ModelCard, path: Path, device: str, folder: Path) -> Measurement:
+    """The measurement of a model, made now if there is none.
+
+    Args:
+        card: The model's card.
+        path: Its file.
+        device: As asked for.
+        folder: Where measurements are kept.
+
+    Raises:
+        EngineError: ``MODEL_FAILED`` or what running the model raises.
+    """
+    import onnxruntime  # noqa: PLC0415 - its version alone is wanted
+
+    name = f"{card.file.sha256[:16]}-{card.tiling.size}-{device.replace(':', '')}"
+    kept = folder / f"{name}-ort{onnxruntime.__version__}.json"
+    with contextlib.suppress(OSError, ValueError, EngineError):
+        return from_plain(Measurement, json.loads(kept.read_text("utf-8")))
+    found = _measure_apart(card, path, device)
+    with whole_file(kept) as file:
+        file.write(json.dumps(to_plain(found)).encode())
+    return found
+
+
+def _measure_apart(card: ModelCard, path: Path, device: str) -> Measurement:
+    with tempfile.TemporaryDirectory(prefix="swath-measure-") as folder:
+        place = Path(folder) / "card.json"
+        place.write_text(json.dumps(card_to_json(card)), "utf-8")
+        command = [sys.executable, "-I", "-X", "utf8", "-m", "engine.models.measure"]
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [*command, str(place), str(path), device],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            stdin=subprocess.DEVNULL,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    try:
+        return from_plain(Measurement, json.loads(done.stdout))
+    except ValueError:
+        raise EngineError(
+            ErrorCode.MODEL_FAILED,
+            f"The model {card.id} could not be measured on {device}; its process ended with "
+            f"{done.returncode}.",
+            "Choose another device, or a model that needs less memory.",
+        ) from None
+
+
+def sizes_for(card: ModelCard) -> tuple[int, ...]:
+    """Tile edges that a model can be run with."""
+    rule = card.tiling
+    if rule.fixed:
+        return (rule.size,)
+    whole = {size // rule.stride * rule.stride for size in (*SIZES, rule.size)}
+    least = 2 * rule.margin + rule.stride
+    return tuple(sorted(size for size in whole if least <= size <= rule.size))
+
+
+def measure(card: ModelCard, path: Path, device: str) -> Measurement:
+    """Run the model on noise in every size that it can be run with, in this process."""
+    before = _peak()
+    model = open_model(card, path, device, threads=1)
+    threads = passes_side_by_side(model.device)
+    points = []
+    for size in sizes_for(card):
+        seconds = _seconds(model, size, threads)
+        points.append(Point(size, seconds, _peak() - before))
+        if seconds > LONGEST or points[-1].memory > MOST_MEMORY / 2:
+            break
+    return Measurement(card.file.sha256, model.device, threads, tuple(points))
+
+
+def _seconds(model: Model, size: int, threads: int) -> float:
+    """Of one tile: the better of two rounds, after one that does not count."""
+    bands = len(model.card.input.bands)
+    noise = np.random.default_rng(0).random((1, bands, size, size), np.float32)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: model.predict(noise), range(threads)))
+        return min(_round(pool, model, noise, threads) for _ in range(2))
+
+
+def _round(pool: ThreadPoolExecutor, model: Model, noise: F32, threads: int) -> float:
+    """On a CPU its own time counts, which other programs of a busy machine disturb less."""
+    on_cpu = model.device == "cpu"
+    clock, side_by_side = (time.process_time, threads) if on_cpu else (time.perf_counter, 1)
+    start = clock()
+    list(pool.map(lambda _: model.predict(noise), range(threads)))
+    return (clock() - start) / side_by_side
+
+
+def _peak() -> int:
+    """Bytes of this process at its largest."""
+    usage = psutil.Process().memory_info()
+    if sys.platform == "win32":
+        return int(usage.peak_wset)
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux' rusage would count the program that started this one
+        line = next(x for x in status.read_text("ascii").splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    import resource  # noqa: PLC0415 - POSIX only
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return max(int(usage.rss), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def main() -> None:
+    """Measure what the command line names, and print it as JSON."""
+    card, path, device = sys.argv[1:]
+    print(json.dumps(to_plain(measure(read_card(Path(card)), Path(path), device))))  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main()
