@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PAUSE = 2.0
 """Seconds between two plain lines of a stage."""
+LONG = 120.0
+"""Seconds beyond which minutes are told."""
 MEGABYTE = 1e6
 
 
@@ -37,21 +39,35 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._last = ("", 0.0)
+        self._begin = (0.0, 0)
+        """When the stage was first heard of, and how far it was then."""
 
     def __call__(self, event: Event) -> None:
         """Show one."""
         if event.kind is EventKind.MESSAGE:
             note(_sentence(event))
         elif event.kind is EventKind.PROGRESS and self._is_due(event):
-            note(f"{event.stage} {_percent(event)} % {_amount(event)}")
+            note(f"{event.stage} {_percent(event)} % {_amount(event)}{self._left(event)}")
 
     def _is_due(self, event: Event) -> bool:
         stage, at = self._last
         now, is_complete = time.monotonic(), event.done == event.total
+        if event.stage != stage:
+            self._begin = (now, event.done or 0)
         if event.stage == stage and now - at < PAUSE and not is_complete:
             return False
         self._last = (event.stage or "", now)
         return True
+
+    def _left(self, event: Event) -> str:
+        """The time left, once there is a rate to tell it from."""
+        since, before = self._begin
+        done, total = event.done or 0, event.total or 0
+        elapsed = time.monotonic() - since
+        if done <= before or done >= total or elapsed < PAUSE:
+            return ""
+        left = elapsed / (done - before) * (total - done)
+        return f", {left / 60:.0f} min left" if left > LONG else f", {left:.0f} s left"
 
 
 class Bars:

@@ -101,15 +101,16 @@ def areas_m2(geometries: npt.NDArray[np.object_], crs: str) -> npt.NDArray[np.fl
     authalic q of equation 3-12), where planar area is ellipsoidal area; edges are straight there
     instead of geodesic, which for edges of a few pixels is below one part in a million.
     """
-    geod = geod_of(crs)
-    base = geographic_of(crs)
-    degrees = reproject_geometry(geometries, crs, base)
-
-    def unroll(lonlat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return _equal_area(lonlat, geod)
-
-    areas: npt.NDArray[np.float64] = shapely.area(shapely.transform(degrees, unroll))
+    unrolled = shapely.transform(geometries, lambda xy: to_equal_area(xy, crs))
+    areas: npt.NDArray[np.float64] = shapely.area(unrolled)
     return areas
+
+
+def to_equal_area(xy: npt.NDArray[np.float64], crs: str) -> npt.NDArray[np.float64]:
+    """Points ``[N, 2]`` of a CRS on the cylinder of equal area around its ellipsoid, metres."""
+    mover = _transformer(crs, geographic_of(crs))
+    lonlat = np.column_stack(mover.transform(xy[:, 0], xy[:, 1]))
+    return _equal_area(lonlat, geod_of(crs))
 
 
 def _equal_area(lonlat: npt.NDArray[np.float64], geod: pyproj.Geod) -> npt.NDArray[np.float64]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import psutil
 
 from engine.contract.codec import from_plain, to_plain
-from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.errors import EngineError, ErrorCode, ErrorInfo
 from engine.models.card import ModelCard
 from engine.models.cardfile import card_to_json, read_card
 from engine.models.disk import whole_file
@@ -114,7 +114,7 @@ def _measure_apart(card: ModelCard, path: Path, device: str) -> Measurement:
             check=False,
         )
     try:
-        return from_plain(Measurement, json.loads(done.stdout))
+        answer = json.loads(done.stdout)
     except ValueError:
         raise EngineError(
             ErrorCode.MODEL_FAILED,
@@ -122,6 +122,10 @@ def _measure_apart(card: ModelCard, path: Path, device: str) -> Measurement:
             f"{done.returncode}.",
             "Choose another device, or a model that needs less memory.",
         ) from None
+    if "error" in answer:
+        info = from_plain(ErrorInfo, answer["error"])
+        raise EngineError(info.code, info.message, info.hint)
+    return from_plain(Measurement, answer)
 
 
 def sizes_for(card: ModelCard) -> tuple[int, ...]:
@@ -148,13 +152,29 @@ def measure(card: ModelCard, path: Path, device: str) -> Measurement:
     return Measurement(card.file.sha256, model.device, threads, tuple(points))
 
 
-def _seconds(model: Model, size: int, threads: int) -> float:
-    """Of one tile: the better of two rounds, after one that does not count."""
+def measure_open(model: Model) -> Measurement:
+    """A quick look at a model of fixed tile size that is open already: one pass of each thread.
+
+    Its memory is what the process grew by since; passes made before hide their share.
+    """
+    process = psutil.Process()
+    before = process.memory_info().rss
+    threads = passes_side_by_side(model.device)
+    size = model.card.tiling.size
+    seconds = _seconds(model, size, threads, rounds=1)
+    grown = max(process.memory_info().rss - before, 0)
+    return Measurement(
+        model.card.file.sha256, model.device, threads, (Point(size, seconds, grown),)
+    )
+
+
+def _seconds(model: Model, size: int, threads: int, rounds: int = 2) -> float:
+    """Of one tile: the best of some rounds, after one that does not count."""
     bands = len(model.card.input.bands)
     noise = np.random.default_rng(0).random((1, bands, size, size), np.float32)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: model.predict(noise), range(threads)))
-        return min(_round(pool, model, noise, threads) for _ in range(2))
+        return min(_round(pool, model, noise, threads) for _ in range(rounds))
 
 
 def _round(pool: ThreadPoolExecutor, model: Model, noise: F32, threads: int) -> float:
@@ -182,9 +202,14 @@ def _peak() -> int:
 
 
 def main() -> None:
-    """Measure what the command line names, and print it as JSON."""
+    """Measure what the command line names, and print it, or the error, as JSON."""
     card, path, device = sys.argv[1:]
-    print(json.dumps(to_plain(measure(read_card(Path(card)), Path(path), device))))  # noqa: T201 - the answer
+    answer: Measurement | dict[str, ErrorInfo]
+    try:
+        answer = measure(read_card(Path(card)), Path(path), device)
+    except EngineError as error:
+        answer = {"error": error.info}
+    print(json.dumps(to_plain(answer)))  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from engine.contract.messages import Artifact, RunSummary
 from engine.geo.tiling import Block
 from engine.io.aoi import read_aoi
 from engine.io.scene import open_scene
-from engine.models.measure import passes_side_by_side
-from engine.models.runtime import open_model
+from engine.models.measure import measure_open, measured, passes_side_by_side
+from engine.models.runtime import Model, open_model
 from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
 from engine.pipeline.blocks import BlockStore
@@ -26,10 +26,13 @@ from engine.pipeline.merge import Merge, merge_for
 from engine.pipeline.plan import Plan
 from engine.pipeline.publish import publish
 from engine.pipeline.report import Report, stop_if_cancelled
+from engine.pipeline.sizing import estimate, sentence
 from engine.tasks.segment import Detail, SegmentTask
 
 SHARED_BYTES = 192 * 2**20
 """Scores kept for blocks to come that need them too."""
+WORTH_MEASURING = 16
+"""Runs of fewer tiles are over before an estimate would be."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,27 @@ def _compute(plan: Plan, store: ModelStore, blocks: BlockStore, report: Report) 
     recipe = plan.recipe
     missing = [b for b in recipe.blocks if not blocks.has(b.index)]
     with _forward(plan, store) as forward:
+        _tell_cost(plan, forward.model, store, report)
         progress = _Progress(report, recipe.blocks, missing)
         with contextlib.closing(_results(forward, missing)) as results:
             for block in missing:
                 blocks.write(block.index, _merged(forward, block, results, progress))
         return forward.model.device
+
+
+def _tell_cost(plan: Plan, model: Model, store: ModelStore, report: Report) -> None:
+    """What the run will cost, unless finding out would cost more."""
+    recipe = plan.recipe
+    if recipe.tiling.count < WORTH_MEASURING:
+        return
+    if recipe.rule.fixed:
+        known = measure_open(model)
+    else:
+        folder = store.root / "measurements"
+        known = measured(recipe.card, store.path(recipe.card), recipe.device, folder)
+    bands = SegmentTask(recipe.card).bands(_detail(plan))
+    cost = estimate(recipe.rule, recipe.lattice, recipe.region, known, bands)
+    report.message("info", sentence(cost))
 
 
 class _Progress:

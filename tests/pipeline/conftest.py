@@ -45,13 +45,14 @@ BIAS = np.array([0, -2, -2], np.float32)
 
 
 def save_network(path, size):
-    """One 3 x 3 convolution, so that a pixel's scores depend on its neighbours alone."""
+    """Of tiles of a size, or of any (None): one 3 x 3 convolution, so that a pixel's scores depend on its neighbours alone."""
+    edges = [size, size] if size else ["h", "w"]
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], pads=[1, 1, 1, 1])
     graph = helper.make_graph(
         [node],
         "box",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2, size, size])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3, size, size])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2, *edges])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3, *edges])],
         [numpy_helper.from_array(KERNEL, "w"), numpy_helper.from_array(BIAS, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -90,8 +91,8 @@ class Lab:
     def card(self, rule=None):
         """An installed card; its file's path is what a request names."""
         rule = rule or TileRule(64, 4, 4)
-        path = self.folder / f"box{rule.size}.onnx"
-        save_network(path, rule.size)
+        path = self.folder / f"box{rule.size}{'' if rule.fixed else 'free'}.onnx"
+        save_network(path, rule.size if rule.fixed else None)
         card = make_card(path, rule)
         self.store.install(card, lambda _done, _total: None, lambda: False)
         place = path.with_suffix(".json")
