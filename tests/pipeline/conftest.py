@@ -45,7 +45,7 @@ BIAS = np.array([0, -2, -2], np.float32)
 
 
 def save_network(path, size):
-    """Of tiles of a size, or of any (None): one 3 x 3 convolution, so that a pixel's scores depend on its neighbours alone."""
+    """One 3 x 3 convolution: a pixel's scores depend on its neighbours. Any tile size if None."""
     edges = [size, size] if size else ["h", "w"]
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], pads=[1, 1, 1, 1])
     graph = helper.make_graph(
