@@ -20,7 +20,7 @@ from engine.contract.errors import EngineError, ErrorCode
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 """What GDAL raises through rasterio when a file cannot be opened or read."""
-CACHE_BYTES = 256 * 2**20
+CACHE_BYTES = 128 * 2**20
 """GDAL's block cache, shared by all files and threads; its own default is 5 % of the memory."""
 OPEN_FILES = 32
 """Handles that a thread keeps open; a mosaic may have thousands of tiles."""

@@ -15,7 +15,7 @@ DEFAULT_MEMORY = 1500 * MIB
 """Bytes that a run may use when nobody says otherwise."""
 ENGINE_MEMORY = 300 * MIB
 """Bytes of the engine's process itself: libraries, GDAL's cache, blocks in hand."""
-TILE_SECONDS = 0.004
+TILE_SECONDS = 0.001
 """Of one tile besides the model: reading, merging, bookkeeping."""
 GOOD_ENOUGH = 1.02
 """A smaller tile is taken when it costs this much of the best time at most."""

@@ -171,11 +171,20 @@ class Desktop:
 
     def click(self, thing: str, *, button: int = 1) -> None:
         """Click with the mouse on a widget or on the toolbar button of an action."""
-        x, y = self.py(f"centre({thing})")
+        x, y = self._at_rest(f"centre({thing})")
         self._xdotool("mousemove", x, y)  # --sync would wait long when the pointer is there already
         time.sleep(0.1)
         self._xdotool("click", button)
         time.sleep(0.2)
+
+    def _at_rest(self, place: str, seconds: float = 10.0) -> tuple[int, int]:
+        """Where a thing is once it stays there: the window manager moves a new window."""
+        deadline = time.monotonic() + seconds
+        before, now = None, self.py(place)
+        while before != now and time.monotonic() < deadline:
+            time.sleep(0.4)
+            before, now = now, self.py(place)
+        return now[0], now[1]
 
     def key(self, *keys: str) -> None:
         """Press keys, such as ``ctrl+s``."""
