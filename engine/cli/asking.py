@@ -9,9 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.messages import Shard
 from engine.jobs.submission import is_remote
 
 _NEXT_BAND = re.compile(r",(?=[\w-]+=)")
+_SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 _DURATION = re.compile(r"(\d+)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 CORNERS = 4
@@ -96,6 +98,20 @@ def duration(text: str) -> timedelta:
     if match is None:
         raise wrong("--older-than", text, "7d, 12h or 90m")
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def shard(text: str | None) -> Shard | None:
+    """A part of a run, such as ``1/2``.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
+    if text is None:
+        return None
+    match = _SHARD.fullmatch(text.strip())
+    if match is None:
+        raise wrong("--shard", text, "1/2")
+    return Shard(int(match[1]), int(match[2]))
 
 
 def wrong(option: str, got: str, example: str) -> EngineError:

@@ -8,9 +8,12 @@ import typer
 
 from engine.cli.asking import duration
 from engine.cli.printing import columns, note, say, say_json, say_result
+from engine.cli.progress import MEGABYTE
 from engine.cli.running import conclude, do_here
 from engine.contract.messages import Job, JobList, JobState
 from engine.contract.places import state_dir
+from engine.jobs.keeping import Kept, kept_work
+from engine.jobs.keeping import clean as forget
 from engine.jobs.processes import this_process
 from engine.jobs.store import JobStore
 
@@ -23,22 +26,25 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="As in `swath jobs list
 @app.command("list")
 def list_jobs(*, as_json: AsJson = False) -> None:
     """List the jobs, newest first."""
-    jobs = _store().jobs().jobs
+    store = _store()
+    jobs = store.jobs().jobs
     if as_json:
         say_json(JobList(jobs))
         return
-    for line in columns([("id", "state", "created", "progress", "label"), *map(_row, jobs)]):
+    rows = [_row(job, kept_work(store, job)) for job in jobs]
+    for line in columns([("id", "state", "created", "progress", "label"), *rows]):
         say(line)
 
 
 @app.command()
 def show(job_id: JobId, *, as_json: AsJson = False) -> None:
     """Show how a job stands, or how it ended."""
-    job = _store().get(job_id)
+    store = _store()
+    job = store.get(job_id)
     if as_json:
         say_json(job)
         return
-    for line in columns(_facts(job)):
+    for line in columns(_facts(job, kept_work(store, job))):
         say(line)
     if job.state is JobState.SUCCEEDED:
         say_result(job)
@@ -80,13 +86,14 @@ def clean(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget jobs that are over; their results stay where they are."""
+    """Forget jobs that are over, with their blocks; their results stay where they are."""
     age = duration("0s" if everything else older_than)
-    gone = _store().clean(age)
+    gone = forget(_store(), age)
     if as_json:
-        say_json({"forgotten": list(gone)})
+        say_json({"forgotten": gone.jobs, "freed_bytes": gone.freed})
     else:
-        note(f"{len(gone)} jobs forgotten.")
+        jobs = "1 job" if len(gone.jobs) == 1 else f"{len(gone.jobs)} jobs"
+        note(f"{jobs} forgotten, {gone.freed / MEGABYTE:.1f} MB freed.")
 
 
 def _store() -> JobStore:
@@ -95,18 +102,27 @@ def _store() -> JobStore:
     return store
 
 
-def _row(job: Job) -> tuple[str, ...]:
+def _row(job: Job, kept: Kept | None) -> tuple[str, ...]:
     share = f"{job.stage} {100 * job.done // job.total} %" if job.total else ""
-    running = share if job.state is JobState.RUNNING else ""
-    return job.id, job.state.value, job.created, running, job.label
+    if kept is not None:
+        share = f"{share}, can be resumed{_until(kept)}".lstrip(", ")
+    told = share if job.state is JobState.RUNNING or kept else ""
+    return job.id, job.state.value, job.created, told, job.label
 
 
-def _facts(job: Job) -> list[tuple[str, str]]:
+def _until(kept: Kept) -> str:
+    return "" if kept.until is None else f" until {kept.until:%Y-%m-%d}"
+
+
+def _facts(job: Job, kept: Kept | None) -> list[tuple[str, str]]:
     facts = [("id", job.id), ("task", job.task.value), ("state", job.state.value)]
     facts += [("label", job.label), ("created", job.created)]
     facts += [("started", job.started or "-"), ("ended", job.ended or "-")]
     if job.total:
         facts.append(("progress", f"{job.stage} {job.done}/{job.total} {job.unit}"))
+    if kept is not None:
+        facts.append(("blocks", f"kept{_until(kept)} in {kept.folder}"))
+        facts.append(("resume", f"swath jobs resume {job.id}"))
     if job.error is not None:
         facts += [("error", f"{job.error.code.value}: {job.error.message}")]
         facts += [("hint", job.error.hint)]

@@ -7,8 +7,9 @@ from engine.cli.printing import complain, note_from_signal, say_json, say_result
 from engine.cli.progress import display
 from engine.contract.messages import Job, JobState, Submission
 from engine.contract.places import state_dir
+from engine.jobs.keeping import sweep
 from engine.jobs.processes import this_process
-from engine.jobs.run import run_job, sweep
+from engine.jobs.run import run_job
 from engine.jobs.stopping import StopRequest
 from engine.jobs.store import JobStore
 
@@ -16,6 +17,7 @@ from engine.jobs.store import JobStore
 def submit_here(submission: Submission, *, quiet: bool) -> Job:
     """Create a job and do it in this process."""
     store = JobStore(state_dir())
+    store.mark_interrupted()
     sweep(store)
     return do_here(store, store.create(submission, this_process()), quiet=quiet)
 

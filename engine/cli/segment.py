@@ -17,6 +17,7 @@ from engine.contract.messages import (
     Submission,
     TaskName,
 )
+from engine.jobs.submission import check_parts
 
 Bounds = tuple[float, float, float, float]
 
@@ -97,6 +98,22 @@ def segment(
         int | None,
         typer.Option(metavar="MIB", min=400, help="Memory that the run may use, in MiB."),
     ] = None,
+    work: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for plan and blocks; shards of one run share it. What is there is taken, "
+            "and goes when all is done.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only part I of N of the blocks, left in --work; without it, the rest, and then "
+            "the outputs.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
@@ -125,7 +142,10 @@ def segment(
         device=device,
         min_area=min_area,
         memory=memory,
+        work=work and asking.absolute(work),
+        shard=asking.shard(shard),
     )
-    label = Path(inputs[0]).stem
+    check_parts(request)
+    label = Path(inputs[0]).stem if shard is None else f"{Path(inputs[0]).stem} {shard}"
     job = submit_here(Submission(TaskName.SEGMENT, request, label), quiet=quiet)
     raise typer.Exit(conclude(job, as_json=as_json, quiet=quiet))

@@ -76,6 +76,15 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """Part ``number`` of ``count`` nearly equal parts of a run's blocks."""
+
+    number: int
+    """From 1 to ``count``."""
+    count: int
+
+
+@dataclass(frozen=True)
 class SegmentRequest:
     """Turn one scene into a class raster."""
 
@@ -90,6 +99,12 @@ class SegmentRequest:
     """Smallest polygon kept in the vector output, square metres (pixels without georeference)."""
     memory: Optional[int] = None
     """MiB that the run may use; decides on the tiles' size. None: the engine's default."""
+    work: Optional[str] = None
+    """Absolute folder for the plan and the blocks, shared by the shards of a run. None: one of
+    the job's own."""
+    shard: Optional[Shard] = None
+    """Compute only these blocks and leave them in ``work``. None: compute what is missing there,
+    and publish."""
 
 
 @dataclass(frozen=True)

@@ -26,23 +26,17 @@ def pixel_areas_m2(grid: Grid, crs: str, window: Window) -> F64:
     are halved until cells half as large differ from the interpolation by ``TOLERANCE`` at the
     most, down to single pixels; the smaller ones are then used.
     """
-    cells = _cells(window.shape, _COARSEST)
+    height, width = window.shape
+    cells = (math.ceil(height / _COARSEST), math.ceil(width / _COARSEST))
     coarse = _cell_areas(grid, crs, window, cells)
-    while True:
-        finer = _cells(window.shape, max(window.shape) / (2 * max(cells)))
-        fine = _cell_areas(grid, crs, window, finer)
-        if finer == window.shape:
-            return fine
-        error = np.abs(_interpolated(coarse, finer) / fine - 1)
+    while cells != window.shape:
+        cells = (min(2 * cells[0], height), min(2 * cells[1], width))
+        fine = _cell_areas(grid, crs, window, cells)
+        error = np.abs(_interpolated(coarse, cells) / fine - 1)
         if (error <= TOLERANCE).all():
             return _interpolated(fine, window.shape)
-        cells, coarse = finer, fine
-
-
-def _cells(shape: tuple[int, int], edge: float) -> tuple[int, int]:
-    """Number of cells (rows, columns) of about ``edge`` pixels; at least a pixel each."""
-    rows, cols = (min(n, math.ceil(n / max(edge, 1))) for n in shape)
-    return rows, cols
+        coarse = fine
+    return coarse
 
 
 def _cell_areas(grid: Grid, crs: str, window: Window, cells: tuple[int, int]) -> F64:

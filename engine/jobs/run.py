@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.contract.errors import CancelledError, EngineError, ErrorCode, ErrorInfo
 from engine.contract.events import Event
-from engine.contract.messages import Job, JobState, RunSummary, Submission
+from engine.contract.messages import Job, JobState, RunSummary, SegmentRequest, Submission
 from engine.jobs.defects import record_defect
 from engine.jobs.processes import this_process
 from engine.jobs.reporting import JobReport, Watch, ignore
@@ -20,12 +19,10 @@ from engine.jobs.store import JobStore
 if TYPE_CHECKING:
     from engine.models.card import ModelCard
     from engine.models.store import ModelStore
-    from engine.pipeline.run import Outcome
+    from engine.pipeline.outcome import Outcome
 
 Execute = Callable[[Submission, Path, JobReport], "Outcome"]
 """Does what was asked for in the job's private folder."""
-ABANDONED = timedelta(days=7)
-"""After this time nobody goes on with a job that stopped."""
 
 
 def run_job(
@@ -54,6 +51,8 @@ def run_job(
     state, error, summary = _attempt(store, job_id, execute or _execute_in(store.state), report)
     job = store.finish(job_id, state, error, summary)
     _tell_end(store, job, watch)
+    if state is JobState.SUCCEEDED:
+        _clear_shared(store.submission(job_id).request)
     if state not in KEEPS_WORK:
         store.discard_work(job_id)
     elif work.is_dir() and not any(work.iterdir()):
@@ -61,14 +60,12 @@ def run_job(
     return job
 
 
-def sweep(store: JobStore) -> None:
-    """Remove work folders that no job will take up again."""
-    folder = store.state / "jobs"
-    present = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    abandoned = {job.id for job in store.ended_before(ABANDONED)}
-    wanted = {job.id for job in store.jobs(limit=-1).jobs if job.state in KEEPS_WORK}
-    for name in present - (wanted - abandoned):
-        store.discard_work(name)
+def _clear_shared(request: SegmentRequest) -> None:
+    """Empty the folder that a run had from its user, once all of it is done."""
+    if request.work is not None and request.shard is None:
+        from engine.pipeline.workplace import Workplace  # noqa: PLC0415 - brings numpy along
+
+        Workplace(Path(request.work)).clear()
 
 
 Ending = tuple[JobState, ErrorInfo | None, RunSummary | None]
@@ -134,7 +131,7 @@ def _execute_in(state: Path) -> Execute:
         # The rooms below bring numpy, GDAL and the runtimes along: only where work is done.
         from engine.models.store import ModelStore  # noqa: PLC0415
         from engine.pipeline.planning import settled_plan  # noqa: PLC0415
-        from engine.pipeline.run import run_plan  # noqa: PLC0415
+        from engine.pipeline.run import run_plan, run_shard  # noqa: PLC0415
 
         models = ModelStore(state / "models")
 
@@ -142,8 +139,12 @@ def _execute_in(state: Path) -> Execute:
             report.message("info", f"Model: {card.title} ({card.id}).")
             _provide(card, models, report)
 
-        plan = settled_plan(submission.request, models, work, provide)
-        return run_plan(plan, models, work, report)
+        request = submission.request
+        folder = work if request.work is None else Path(request.work)
+        plan = settled_plan(request, models, folder, provide)
+        if request.shard is not None:
+            return run_shard(plan, models, folder, report, request.shard)
+        return run_plan(plan, models, folder, report)
 
     return execute
 

@@ -17,6 +17,9 @@ ALLOWED: dict[JobState, frozenset[JobState]] = {
 KEEPS_WORK = frozenset({S.QUEUED, S.RUNNING, S.INTERRUPTED, S.FAILED})
 """States from which a job can go on and use the blocks that it has finished."""
 
+ENDS_AT_ONCE = frozenset({S.QUEUED, S.INTERRUPTED})
+"""States in which no process works on a job that is cancelled."""
+
 
 def check_move(job_id: str, old: JobState, new: JobState) -> None:
     """Refuse a change of state that makes no sense.

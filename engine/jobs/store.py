@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import shutil
@@ -15,10 +16,11 @@ from engine.contract.codec import to_plain
 from engine.contract.errors import EngineError, ErrorCode, ErrorInfo
 from engine.contract.events import Event, EventKind, EventPage
 from engine.contract.messages import Job, JobList, JobState, RunSummary, Submission
+from engine.io.journal import JOURNAL, settle
 from engine.jobs import rows
 from engine.jobs.database import Database
 from engine.jobs.processes import ProcessMark
-from engine.jobs.states import check_end, check_move
+from engine.jobs.states import ENDS_AT_ONCE, check_end, check_move
 
 PAGE = 200
 """Most events in one page."""
@@ -171,11 +173,15 @@ class JobStore:
         """
         with self._database.writing() as db:
             state = JobState(_row(db, job_id, "state")["state"])
+            ends_now = end is JobState.CANCELLED and state in ENDS_AT_ONCE
             if state is JobState.RUNNING:
                 db.execute("UPDATE jobs SET stop=? WHERE id=?", (end.value, job_id))
-            elif end is JobState.CANCELLED and state in (JobState.QUEUED, JobState.INTERRUPTED):
+            elif ends_now:
                 _end(db, job_id, end)
-            return rows.job_of(_row(db, job_id))
+            job = rows.job_of(_row(db, job_id))
+        if ends_now:
+            self.discard_work(job_id)
+        return job
 
     def requeue(self, job_id: str, holder: ProcessMark | None = None) -> Job:
         """Let an interrupted or failed job go on; its finished blocks are used.
@@ -201,7 +207,7 @@ class JobStore:
             taken = db.execute(query).fetchall()
         marks = ((row["id"], rows.worker_of(row)) for row in taken)
         lost = [job_id for job_id, mark in marks if mark is None or not mark.is_alive]
-        return tuple(job_id for job_id in lost if self._interrupt(job_id, vanished()))
+        return tuple(job_id for job_id in lost if self._is_interrupted(job_id, vanished()))
 
     def delete(self, job_id: str) -> Job:
         """Forget a job that is over, with its work folder and log; its results stay.
@@ -242,12 +248,30 @@ class JobStore:
         return tuple(job for job in final if _ended_before(job, limit))
 
     def discard_work(self, job_id: str) -> None:
-        """Remove a job's private folder."""
-        shutil.rmtree(self.work_folder(job_id), ignore_errors=True)
+        """Remove a job's private folder; outputs that had got their names in part lose them."""
+        folder = self.work_folder(job_id)
+        with contextlib.suppress(OSError):  # then the folder stays, and is tried again another day
+            settle(folder / JOURNAL)
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _interrupt(self, job_id: str, error: ErrorInfo) -> bool:
+    def interrupt(self, job_id: str, error: ErrorInfo) -> Job:
+        """End a job whose process is gone; what that replaced before its end comes back.
+
+        Raises:
+            EngineError: ``JOB_STATE`` when the job has ended already.
+        """
+        job = self.finish(job_id, JobState.INTERRUPTED, error)
+        shared = self.submission(job_id).request.work
+        folder = self.work_folder(job_id) if shared is None else Path(shared)
+        if (folder / JOURNAL).exists():
+            from engine.pipeline.workplace import Workplace  # noqa: PLC0415 - brings numpy along
+
+            Workplace(folder).restore()
+        return job
+
+    def _is_interrupted(self, job_id: str, error: ErrorInfo) -> bool:
         try:
-            self.finish(job_id, JobState.INTERRUPTED, error)
+            self.interrupt(job_id, error)
         except EngineError as refusal:
             if refusal.code in (ErrorCode.JOB_STATE, ErrorCode.JOB_NOT_FOUND):
                 return False  # it ended while we looked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import Submission
+from engine.contract.messages import SegmentRequest, Submission
 
 
 def check_submission(submission: Submission) -> None:
@@ -21,13 +21,39 @@ def check_submission(submission: Submission) -> None:
     outputs = (output.raster, output.vector, output.probability)
     local = [p for p in request.input.uris if not is_remote(p)]
     for path in (*local, *(p for p in outputs if p is not None)):
-        if not Path(path).is_absolute():
-            raise _invalid(f"The path «{path}» is not absolute.", "Send absolute paths.")
+        _check_absolute(path)
+    check_parts(request)
+
+
+def check_parts(request: SegmentRequest) -> None:
+    """Refuse a part of a run that nobody could put together with the others.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
+    shard = request.shard
+    if request.work is not None:
+        _check_absolute(request.work)
+    if shard is None:
+        return
+    if not 1 <= shard.number <= shard.count:
+        hint = "Number the shards from 1 to their count, as in 1/2 and 2/2."
+        raise _invalid(f"There is no shard {shard.number} of {shard.count}.", hint)
+    if request.work is None:
+        raise _invalid(
+            "A shard leaves its blocks in a folder, and none is named.",
+            "Name the same folder for all shards and for the run that puts them together (--work).",
+        )
 
 
 def is_remote(uri: str) -> bool:
     """Whether a name is understood by the libraries below rather than by the file system."""
     return "://" in uri or uri.startswith("/vsi")
+
+
+def _check_absolute(path: str) -> None:
+    if not Path(path).is_absolute():
+        raise _invalid(f"The path «{path}» is not absolute.", "Send absolute paths of local files.")
 
 
 def _invalid(message: str, hint: str) -> EngineError:

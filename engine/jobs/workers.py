@@ -96,7 +96,7 @@ class Supervisor:
         """Give an end to a job whose worker left without one."""
         state = self._store.get(job_id).state
         if state is JobState.RUNNING:
-            self._store.finish(job_id, JobState.INTERRUPTED, vanished(f" ({_exit(code)})"))
+            self._store.interrupt(job_id, vanished(f" ({_exit(code)})"))
         elif state is JobState.QUEUED:
             why = f"The worker process could not begin the job ({_exit(code)})"
             self._fail(job_id, why)

@@ -40,18 +40,29 @@ else:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, cancelled: Callable[[], bool]) -> Iterator[None]:
+def exclusive(
+    path: Path, cancelled: Callable[[], bool], waits: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Hold the lock file ``path``; closing it, by whatever end of the process, gives it back.
 
     The file stays: to remove it would let a third process lock another file of the same name.
+
+    Args:
+        path: The file, made when it is not there.
+        cancelled: Asked while another process holds the lock.
+        waits: Told once, when another process holds it.
 
     Raises:
         CancelledError: when ``cancelled`` says so while another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        while not _try_lock(file):
+        is_free = _try_lock(file)
+        if not is_free:
+            waits()
+        while not is_free:
             if cancelled():
                 raise CancelledError
             time.sleep(POLL)
+            is_free = _try_lock(file)
         yield

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.messages import OutputSpec
+from engine.io.outputs import check_outputs
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,14 @@ class Destination:
         probability = Path(output.probability) if output.probability is not None else None
         vector = Path(output.vector) if output.vector is not None else None
         return cls(Path(output.raster), probability, vector)
+
+    def check(self, overwrite: bool, inputs: Sequence[str]) -> None:
+        """Refuse what could not be delivered in the end.
+
+        Raises:
+            EngineError: ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE`` or ``DISK_FULL``.
+        """
+        check_outputs(self.asked, overwrite, sidecars=self.sidecars, inputs=inputs)
 
     @property
     def asked(self) -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ from engine.geo.window import Window
 from engine.models.card import ModelCard
 from engine.models.cardfile import card_from_json, card_to_json
 from engine.pipeline.fingerprint import InputFile
+from engine.tasks.segment import Detail
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,13 @@ class Plan:
     """Of the scene: UTC, ISO 8601."""
     scaling: str
     """What turns stored numbers into physical ones, one sentence."""
+
+    @property
+    def detail(self) -> Detail:
+        """What the outputs need beside the classes."""
+        if self.output.probability is not None:
+            return "every"
+        return "class" if self.output.vector is None else "confidence"
 
     @property
     def digest(self) -> str:

@@ -13,17 +13,18 @@ from engine.geo.crs import transform_bounds
 from engine.geo.grid import Grid
 from engine.geo.window import Window
 from engine.io.aoi import Aoi, read_aoi
+from engine.io.journal import JOURNAL, settle
 from engine.io.plausibility import check_plausible
 from engine.io.scene import open_scene
 from engine.io.source import Scene
-from engine.io.staging import check_outputs
 from engine.models.card import ModelCard
 from engine.models.catalogue import choose_model, find_card, quantity_note
 from engine.models.measure import measured
 from engine.models.store import ModelStore
 from engine.pipeline.destination import Destination
 from engine.pipeline.fingerprint import fingerprint
-from engine.pipeline.plan import Plan, Recipe, plan_from_json, plan_to_json
+from engine.pipeline.kept import KeptPlan
+from engine.pipeline.plan import Plan, Recipe
 from engine.pipeline.sizing import DEFAULT_MEMORY, MIB, choose_size
 from engine.version import VERSION
 
@@ -41,24 +42,39 @@ def settled_plan(
     Args:
         request: What was asked for.
         store: Knows the models.
-        work: The job's private folder, where an interrupted job finds its plan again.
+        work: The job's folder, where an interrupted job finds its plan again, and shards find
+            that of the first of them.
         provide: Called for the model's card: installs the model when it is not there.
 
     Raises:
         EngineError: for whatever is wrong with the request; no output has been touched then.
     """
-    kept = work / "plan.json"
-    if kept.is_file():
-        plan = plan_from_json(kept.read_text("utf-8"))
-        if _is_current(plan):
-            provide(plan.recipe.card)
-            return plan
-    plan = make_plan(request, store)
+    kept = KeptPlan(work)
+    plan = kept.read(request)
+    if plan is None or not _is_current(plan):
+        _make_room(kept, request, work)
+        plan = make_plan(request, store)
+        provide(plan.recipe.card)
+        return kept.keep(with_tile_size(plan, store, request.memory), request)
     provide(plan.recipe.card)
-    plan = with_tile_size(plan, store, request.memory)
-    work.mkdir(parents=True, exist_ok=True)
-    kept.write_text(plan_to_json(plan), encoding="utf-8")
     return plan
+
+
+def _make_room(kept: KeptPlan, request: SegmentRequest, work: Path) -> None:
+    """Put a plan away that no longer holds; others may be at work on that of a shared folder.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` for a shared folder.
+    """
+    if request.work is None:
+        settle(work / JOURNAL)
+        kept.drop()
+    elif kept.exists:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The blocks in {work} are of other inputs, or of another version of Swath.",
+            "Remove that folder, or name another one.",
+        )
 
 
 def _is_current(plan: Plan) -> bool:
@@ -96,9 +112,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         EngineError: for whatever is wrong with the request; nothing has been written then.
     """
     output = request.output
-    places = Destination.of(output)
-    inputs = request.input.uris
-    check_outputs(places.asked, output.overwrite, sidecars=places.sidecars, inputs=inputs)
+    Destination.of(output).check(output.overwrite, request.input.uris)
     scene = open_scene(request.input)
     card = _card_for(request, scene, store)
     warnings = check_plausible(scene, card.input.bands, card.input.quantity, card.input.valid_range)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,42 +14,86 @@ from engine.geo.areas import pixel_areas_m2
 from engine.geo.grid import Grid
 from engine.geo.window import Window
 from engine.io.geopackage import PolygonBatch
-from engine.pipeline.plan import Plan
+from engine.pipeline.plan import Plan, Recipe
 from engine.tasks.segment import PROBABILITY_SCALE
 from engine.vectorize.patches import Patches
+from engine.vectorize.refine import fill_holes, measured_by_outline
+from engine.vectorize.square import squared
 from engine.vectorize.stitch import stitch
 from engine.vectorize.trace import ClassBlock, Frame, trace
 
 U8 = npt.NDArray[np.uint8]
+Shapes = npt.NDArray[np.object_]
+
+REACH = 2.0
+"""Pixels by which a wall may move to make angles right: as many as a slanting wall's steps need."""
 
 
-def polygon_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iterator[PolygonBatch]:
+@dataclass(frozen=True)
+class PolygonOptions:
+    """How outlines are changed.
+
+    Lengths in metres, areas in square metres; both in pixels where nobody knows their size.
+    """
+
+    fill_holes: float = 0.0
+    """Holes smaller than this are closed."""
+    simplify: float = 0.0
+    """Size of the details that go; neighbours go on sharing their borders."""
+    square: tuple[int, ...] = ()
+    """Ids of classes whose polygons get right angles; they may leave or overlap their neighbours
+    by up to ``REACH``."""
+
+
+FAITHFUL = PolygonOptions()
+"""Outlines along the pixels."""
+
+
+def polygon_batches(
+    plan: Plan, blocks: Iterable[tuple[Window, U8, U8]], options: PolygonOptions = FAITHFUL
+) -> Iterator[PolygonBatch]:
     """Polygons with their class, area and mean confidence, in the CRS of the grid.
 
     Args:
         plan: Knows grid, region, legend and the smallest area.
         blocks: Window on the source grid, class ids ``[H, W]``, stored probability of the class
             decided ``[H, W]``; row by row, covering the region.
+        options: What outlines are to look like.
     """
     recipe = plan.recipe
-    frame = Frame(recipe.region, recipe.card.output.nodata)
+    tolerance = options.simplify / math.sqrt(math.prod(_pixel_size(recipe)))
+    frame = Frame(recipe.region, recipe.card.output.nodata, tolerance)
     traced = (
-        trace(ClassBlock(window, classes, probability, _pixel_area(plan, window)), frame)
+        trace(ClassBlock(window, classes, probability, _pixel_area(recipe, window)), frame)
         for window, classes, probability in blocks
     )
     for patches in stitch(traced, frame):
-        yield _batch(plan, patches)
+        yield _batch(plan, _refined(patches, options), options)
 
 
-def _batch(plan: Plan, patches: Patches) -> PolygonBatch:
-    tally = patches.tally
-    geometry = _on_map(patches, plan.recipe.grid)
+def _refined(patches: Patches, options: PolygonOptions) -> Patches:
+    if options.fill_holes:
+        patches = fill_holes(patches, options.fill_holes)
+    if options.fill_holes or options.simplify:
+        patches = measured_by_outline(patches)
+    return patches
+
+
+def _batch(plan: Plan, patches: Patches, options: PolygonOptions) -> PolygonBatch:
+    recipe, tally = plan.recipe, patches.tally
+    chosen = np.flatnonzero(np.isin(tally.class_id, options.square))
+    geometry = _on_map(patches, recipe.grid)
+    area = tally.area.copy()
+    if len(chosen):
+        shapes = _squared(patches.outlines.shapes()[chosen], _pixel_size(recipe))
+        area[chosen] *= shapely.area(shapes) / patches.outlines.areas[chosen]
+        geometry[chosen] = _upright(shapely.transform(shapes, recipe.grid.place), recipe.grid)
     mean = tally.confidence / tally.pixels * PROBABILITY_SCALE
-    kept = tally.area >= plan.min_area
+    kept = area >= plan.min_area
     fields = {
         "class_id": tally.class_id.astype(np.int32),
         "class_name": _names(plan)[tally.class_id],
-        plan.recipe.area_field: tally.area,
+        recipe.area_field: area,
         "confidence": mean.astype(np.float32),
     }
     return PolygonBatch(geometry[kept], {key: values[kept] for key, values in fields.items()})
@@ -61,18 +107,39 @@ def _names(plan: Plan) -> npt.NDArray[np.object_]:
     return names
 
 
-def _on_map(patches: Patches, grid: Grid) -> npt.NDArray[np.object_]:
-    """The polygons in map coordinates, exteriors counter-clockwise."""
+def _on_map(patches: Patches, grid: Grid) -> Shapes:
+    """The polygons in map coordinates."""
     corners = grid.place(patches.outlines.corners.astype(np.float64))
-    polygons = patches.outlines.shapes(corners)
-    if grid.transform.determinant > 0:
-        polygons = shapely.orient_polygons(polygons)
-    return polygons
+    return _upright(patches.outlines.shapes(corners), grid)
 
 
-def _pixel_area(plan: Plan, window: Window) -> npt.NDArray[np.float64]:
+def _upright(polygons: Shapes, grid: Grid) -> Shapes:
+    """With exteriors counter-clockwise, also on a map that mirrors the pixels as they are seen."""
+    if grid.transform.determinant < 0:
+        return polygons
+    turned: Shapes = shapely.orient_polygons(polygons)
+    return turned
+
+
+def _squared(pixels: Shapes, size: tuple[float, float]) -> Shapes:
+    """Polygons with right angles on the ground, both in pixel coordinates."""
+    height, width = np.array(size) / math.sqrt(math.prod(size))
+    ground = np.array([width, height])
+    shapes = shapely.transform(pixels, lambda xy: xy * ground)
+    found = np.array([squared(shape, REACH) for shape in shapes], object)
+    oriented = shapely.orient_polygons(found, exterior_cw=True)
+    back: Shapes = shapely.transform(oriented, lambda xy: xy / ground)
+    return back
+
+
+def _pixel_size(recipe: Recipe) -> tuple[float, float]:
+    """Metres (height, width); 1 where nobody knows."""
+    flat = math.sqrt(recipe.flat_pixel_area or 1.0)
+    return recipe.grid.pixel_size_m or (flat, flat)
+
+
+def _pixel_area(recipe: Recipe, window: Window) -> npt.NDArray[np.float64]:
     """Values of the area field for single pixels."""
-    grid, flat = plan.recipe.grid, plan.recipe.flat_pixel_area
-    if grid.crs is not None:
-        return pixel_areas_m2(grid, grid.crs, window)
-    return np.array([[1.0 if flat is None else flat]])
+    if recipe.grid.crs is not None:
+        return pixel_areas_m2(recipe.grid, recipe.grid.crs, window)
+    return np.array([[recipe.flat_pixel_area or 1.0]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from engine.io.style import polygon_qml, probability_qml, raster_qml
 from engine.io.tables import write_area_table
 from engine.pipeline.blocks import BlockStore
 from engine.pipeline.destination import Destination
+from engine.pipeline.outcome import Outcome, Run, note_of
 from engine.pipeline.plan import Plan
 from engine.pipeline.polygons import polygon_batches
 from engine.pipeline.provenance import describe
@@ -36,22 +36,21 @@ CSV = "text/csv"
 ITEM = "application/geo+json"
 
 
-@dataclass(frozen=True)
-class Published:
-    """What was delivered."""
+def publish(run: Run, blocks: BlockStore, journal: Path, report: Report) -> Outcome:
+    """Write every output of a run from its blocks.
 
-    artifacts: tuple[Artifact, ...]
-    areas: tuple[ClassArea, ...]
-
-
-def publish(plan: Plan, blocks: BlockStore, device: str, report: Report) -> Published:
-    """Write every output of the plan from its blocks.
+    Args:
+        run: What to write, and what there is to tell about it.
+        blocks: All blocks of its plan.
+        journal: Where a successor of this process finds how far it came, and the outcome.
+        report: Told of progress and of finished files.
 
     Raises:
         EngineError: ``OUTPUT_UNWRITABLE``, ``OUTPUT_EXISTS``, ``DISK_FULL``, ``CANCELLED``; no
             output has been touched then.
     """
-    with Staging(overwrite=plan.output.overwrite) as staging:
+    plan = run.plan
+    with Staging(overwrite=plan.output.overwrite, journal=journal) as staging:
         work = _Publication(plan, blocks, staging, report)
         areas = work.classes()
         if plan.output.probability is not None:
@@ -59,12 +58,13 @@ def publish(plan: Plan, blocks: BlockStore, device: str, report: Report) -> Publ
         if plan.output.vector is not None:
             work.polygons(Path(plan.output.vector))
         work.table(areas)
-        work.item(areas, device)
+        work.item(areas, run.device)
         stop_if_cancelled(report)
-        staging.commit()
-    for artifact in work.artifacts:
+        outcome = run.outcome(work.artifacts, areas)
+        staging.commit(note_of(plan, outcome))
+    for artifact in outcome.artifacts:
         report.artifact(artifact)
-    return Published(tuple(work.artifacts), areas)
+    return outcome
 
 
 class _Publication:

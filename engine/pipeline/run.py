@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.contract.messages import Artifact, RunSummary
-from engine.geo.tiling import Block
+from engine.contract.messages import Shard
+from engine.geo.tiling import Block, Tile
 from engine.io.aoi import read_aoi
+from engine.io.journal import settle
 from engine.io.scene import open_scene
 from engine.models.measure import measure_open, measured, passes_side_by_side
 from engine.models.runtime import Model, open_model
 from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
 from engine.pipeline.blocks import BlockStore
+from engine.pipeline.destination import Destination
 from engine.pipeline.forward import Forward, TileResult
 from engine.pipeline.merge import Merge, merge_for
+from engine.pipeline.outcome import Outcome, Run, outcome_in
 from engine.pipeline.plan import Plan
 from engine.pipeline.publish import publish
 from engine.pipeline.report import Report, stop_if_cancelled
+from engine.pipeline.shards import blocks_of
 from engine.pipeline.sizing import estimate, sentence
-from engine.tasks.segment import Detail, SegmentTask
+from engine.pipeline.workplace import Workplace
+from engine.tasks.segment import SegmentTask
 
 SHARED_BYTES = 192 * 2**20
 """Scores kept for blocks to come that need them too."""
@@ -35,53 +38,71 @@ WORTH_MEASURING = 16
 """Runs of fewer tiles are over before an estimate would be."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run leaves."""
-
-    artifacts: tuple[Artifact, ...]
-    summary: RunSummary
-
-
 def run_plan(plan: Plan, store: ModelStore, work: Path, report: Report) -> Outcome:
     """Compute the blocks that are missing in ``work`` and publish the results.
+
+    A process that died here before is succeeded by this one: what it had published in part is
+    undone, what it had published whole is not done again.
 
     Args:
         plan: What to do.
         store: Holds the model, installed.
-        work: The job's private folder; blocks in it are taken up again, and go on success.
+        work: The job's folder; blocks in it are taken up, and go on success.
         report: Told of progress, asked for cancellation before every tile.
 
     Raises:
         EngineError: ``CANCELLED`` or whatever went wrong; no output has been touched then.
     """
-    started = time.monotonic()
+    began = time.monotonic()
+    place = Workplace(work)
+    with place.alone(report):
+        outcome = outcome_in(settle(place.journal), plan)
+        if outcome is None:
+            Destination.of(plan.output).check(plan.output.overwrite, plan.recipe.input.uris)
+            _tell_notes(plan, report)
+            blocks = place.blocks(plan)
+            device = _compute(plan, store, blocks, plan.recipe.blocks, report)
+            outcome = publish(Run(plan, device, began), blocks, place.journal, report)
+        place.drop_blocks(plan)
+    return outcome
+
+
+def run_shard(plan: Plan, store: ModelStore, work: Path, report: Report, shard: Shard) -> Outcome:
+    """Compute the blocks of one shard that are missing in ``work``, and leave them there.
+
+    Args:
+        plan: As all other shards have it.
+        store: Holds the model, installed.
+        work: The folder of all shards.
+        report: Told of progress, asked for cancellation before every tile.
+        shard: Which blocks.
+
+    Raises:
+        EngineError: ``CANCELLED`` or whatever went wrong.
+    """
+    began = time.monotonic()
+    mine = blocks_of(shard, plan.recipe.blocks)
+    _tell_notes(plan, report)
+    device = _compute(plan, store, Workplace(work).blocks(plan), mine, report)
+    report.message("info", f"{len(mine)} of {len(plan.recipe.blocks)} blocks are ready in {work}.")
+    return Run(plan, device, began).outcome()
+
+
+def _tell_notes(plan: Plan, report: Report) -> None:
     for note in (plan.scaling, *plan.notes):
         report.message("info", note)
-    folder = work / f"{plan.digest[:16]}-{_detail(plan)}"
-    blocks = BlockStore(folder)
-    device = _compute(plan, store, blocks, report)
-    published = publish(plan, blocks, device, report)
-    summary = RunSummary(
-        model=plan.recipe.card.id,
-        device=device,
-        seconds=round(time.monotonic() - started, 3),
-        pixels=sum(row.pixels for row in published.areas),
-        areas=published.areas,
-        notes=(plan.scaling, *plan.notes),
-    )
-    shutil.rmtree(folder, ignore_errors=True)
-    return Outcome(published.artifacts, summary)
 
 
-def _compute(plan: Plan, store: ModelStore, blocks: BlockStore, report: Report) -> str:
-    """Make all missing blocks; the device used."""
-    recipe = plan.recipe
-    missing = [b for b in recipe.blocks if not blocks.has(b.index)]
+def _compute(
+    plan: Plan, store: ModelStore, blocks: BlockStore, wanted: Sequence[Block], report: Report
+) -> str:
+    """Make the wanted blocks that are missing; the device used."""
+    missing = [b for b in wanted if not blocks.has(b.index)]
     with _forward(plan, store) as forward:
-        _tell_cost(plan, forward.model, store, report)
-        progress = _Progress(report, recipe.blocks, missing)
-        with contextlib.closing(_results(forward, missing)) as results:
+        if missing:
+            _tell_cost(plan, forward.model, store, report)
+        progress = _Progress(report, wanted, missing)
+        with contextlib.closing(_results(forward, missing, report)) as results:
             for block in missing:
                 blocks.write(block.index, _merged(forward, block, results, progress))
         return forward.model.device
@@ -97,7 +118,7 @@ def _tell_cost(plan: Plan, model: Model, store: ModelStore, report: Report) -> N
     else:
         folder = store.root / "measurements"
         known = measured(recipe.card, store.path(recipe.card), recipe.device, folder)
-    bands = SegmentTask(recipe.card).bands(_detail(plan))
+    bands = SegmentTask(recipe.card).bands(plan.detail)
     cost = estimate(recipe.rule, recipe.lattice, recipe.region, known, bands)
     report.message("info", sentence(cost))
 
@@ -122,13 +143,18 @@ class _Progress:
         self._report.progress("segment", self._done, self._total, "tiles")
 
 
-def _results(forward: Forward, blocks: Sequence[Block]) -> Generator[TileResult]:
+def _results(forward: Forward, blocks: Sequence[Block], report: Report) -> Generator[TileResult]:
     """The scores of all tiles that the blocks need, in the order of need."""
+
+    def passed(tile: Tile) -> TileResult:
+        stop_if_cancelled(report)  # here too: what waits in the queue must not begin any more
+        return forward(tile)
+
     recipe = forward.recipe
     needed = [tile for block in blocks for tile in _merge(forward, block).tiles]
     tile_bytes = 4 * len(recipe.card.output.classes) * recipe.rule.size**2
     return map_ahead(
-        forward, needed, passes_side_by_side(forward.model.device), SHARED_BYTES // tile_bytes
+        passed, needed, passes_side_by_side(forward.model.device), SHARED_BYTES // tile_bytes
     )
 
 
@@ -140,14 +166,7 @@ def _forward(plan: Plan, store: ModelStore) -> Iterator[Forward]:
         model = open_model(recipe.card, store.path(recipe.card), recipe.device, threads=1)
         with contextlib.closing(model):
             aoi = read_aoi(recipe.aoi, recipe.grid) if recipe.aoi else None
-            yield Forward(recipe, source, model, SegmentTask(recipe.card), aoi, _detail(plan))
-
-
-def _detail(plan: Plan) -> Detail:
-    """What the outputs need beside the classes."""
-    if plan.output.probability is not None:
-        return "every"
-    return "class" if plan.output.vector is None else "confidence"
+            yield Forward(recipe, source, model, SegmentTask(recipe.card), aoi, plan.detail)
 
 
 def _merge(forward: Forward, block: Block) -> Merge:

@@ -19,7 +19,7 @@ import uvicorn
 from engine.contract.errors import EngineError
 from engine.contract.places import Connection
 from engine.contract.version import PROTOCOL
-from engine.jobs.run import sweep
+from engine.jobs.keeping import sweep
 from engine.jobs.store import JobStore
 from engine.jobs.workers import Command, Supervisor, worker_command
 from engine.server.connection import remove_connection, write_connection

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +16,9 @@ from engine.vectorize.patches import Patches, Tally
 I64 = npt.NDArray[np.int64]
 
 _WORTH_SORTING = 1_000_000
-"""Edges that come in before whole patches are looked for; about 100 MB while they are."""
+"""Edges that come in before whole patches are looked for."""
+_PORTION = 1_000_000
+"""Edges, about, of the patches that are given back at a time: some 100 MB while they are."""
 
 
 class Held:
@@ -49,7 +54,7 @@ class Held:
         """Note which pieces belong together, pair by pair."""
         self._links.append(np.stack([one, other]))
 
-    def split(self, reaching: I64) -> tuple[Patches, I64]:
+    def split(self, reaching: I64) -> tuple[Iterator[Patches], I64]:
         """Give back what is whole and hold the rest, joined and numbered anew.
 
         Args:
@@ -59,7 +64,7 @@ class Held:
             The patches, and the new number of each piece that is still held.
         """
         if not self._count:
-            return Patches.none(), np.zeros(0, np.int64)
+            return iter(()), np.zeros(0, np.int64)
         count, group = grouped(np.concatenate(self._links, axis=1), self._count)
         stays = np.zeros(count, bool)
         stays[group[reaching[reaching >= 0]]] = True
@@ -67,8 +72,7 @@ class Held:
         tally = Tally.joined(self._pieces).merged(group, count)
         whole, kept = self._parted(group, stays, number)
         self._begin(tally.take(stays), kept)
-        patches = Patches(tally.take(~stays), outlines(whole, int(np.count_nonzero(~stays))))
-        return patches, number[group]
+        return _portions(tally.take(~stays), whole), number[group]
 
     def _parted(
         self, group: npt.NDArray[np.int32], stays: npt.NDArray[np.bool_], number: I64
@@ -86,3 +90,15 @@ class Held:
         self._links = [np.zeros((2, 0), np.int64)]
         self._count = len(pieces)
         self._old_edges, self._new_edges = len(edges), 0
+
+
+def _portions(tally: Tally, edges: Edges) -> Iterator[Patches]:
+    """Patches with the outlines made of their edges, some at a time."""
+    if not len(tally):
+        return
+    before = np.cumsum(np.bincount(edges.patch, minlength=len(tally)))
+    bounds = np.unique(np.searchsorted(before, np.arange(0, before[-1], _PORTION)))
+    for first, stop in itertools.pairwise([*bounds.tolist(), len(tally)]):
+        mine = edges.take((edges.patch >= first) & (edges.patch < stop))
+        shapes = outlines(mine.renumbered(mine.patch - first), stop - first)
+        yield Patches(tally.take(slice(first, stop)), shapes)

@@ -42,11 +42,11 @@ class Outlines:
     @property
     def ring_areas(self) -> npt.NDArray[np.float64]:
         """``[R]`` what each ring encloses, square pixels; below zero for holes."""
-        x, y = (self.corners - self.corners.min(axis=0, initial=0)).astype(np.int64).T
+        x, y = self.corners.astype(np.int64).T
+        # On very many corners the sum wraps around; its differences do not.
         doubled = _offsets(x[1:] * y[:-1] - x[:-1] * y[1:])
-        areas: npt.NDArray[np.float64] = (
-            doubled[self.rings[1:] - 1] - doubled[self.rings[:-1]]
-        ) / 2
+        first, last = self.rings[:-1], self.rings[1:] - 1
+        areas: npt.NDArray[np.float64] = (doubled[last] - doubled[first]) / 2
         return areas
 
     @property
@@ -166,8 +166,9 @@ def _closed(points: I32, sizes: I64) -> tuple[I32, I64]:
 
 
 def _sums(values: npt.NDArray[Any], offsets: I64) -> npt.NDArray[np.float64]:
-    """Sums of the (never empty) sections between offsets."""
-    return np.add.reduceat(values.astype(np.float64), offsets[:-1]) if len(offsets) > 1 else values
+    """Sums of the sections between offsets, none of which is empty."""
+    sums: npt.NDArray[np.float64] = np.add.reduceat(values.astype(np.float64), offsets[:-1])
+    return sums
 
 
 def _offsets(sizes: I64) -> I64:

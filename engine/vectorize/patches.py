@@ -28,8 +28,8 @@ class Tally:
     def __len__(self) -> int:
         return len(self.class_id)
 
-    def take(self, chosen: npt.NDArray[Any]) -> Tally:
-        """Some of the patches, by mask or index."""
+    def take(self, chosen: npt.NDArray[Any] | slice) -> Tally:
+        """Some of the patches."""
         return Tally(*(values[chosen] for values in vars(self).values()))
 
     def merged(self, group: npt.NDArray[np.int32], count: int) -> Tally:

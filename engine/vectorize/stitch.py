@@ -85,8 +85,7 @@ class _Stitcher:
         whole, number = self._held.split(np.concatenate([line.patch for line in lines]))
         for line in lines:
             line.renumber(number)
-        if len(whole):
-            yield whole
+        yield from whole
 
     def _blank(self) -> Line:
         return Line.blank(self._frame.region.width, self._frame.nodata)

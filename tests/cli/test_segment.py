@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -367,7 +368,11 @@ def test_a_killed_run_can_be_resumed(long_run, swath, state):
     process.communicate()
     job = swath("jobs", "list", "--json").json["jobs"][0]
     assert (job["state"], job["error"]["code"]) == ("interrupted", "WORKER_DIED")
-    assert "interrupted" in swath("jobs", "show", job["id"]).out
+    row = swath("jobs", "list").out.splitlines()[1]
+    assert re.search(r"interrupted .* segment \d+ %, can be resumed until \d{4}-\d\d-\d\d", row)
+    shown = swath("jobs", "show", job["id"]).out
+    assert f"swath jobs resume {job['id']}" in shown
+    assert str(state / "jobs" / job["id"]) in shown
     small = state / "jobs.sqlite"
     with sqlite3.connect(small) as db:  # the rest of the run, made short for the test
         plain = json.loads(db.execute("SELECT request FROM jobs").fetchone()[0])
@@ -388,7 +393,8 @@ def test_jobs_are_remembered_shown_and_forgotten(segment, swath, scene, tmp_path
     shown = swath("jobs", "show", done["id"]).out
     assert str(tmp_path / "out.tif") in shown
     assert "INPUT_NOT_FOUND" in swath("jobs", "show", failed["id"]).out
-    assert swath("jobs", "clean", "--json").json == {"forgotten": []}
+    nothing = {"forgotten": [], "freed_bytes": 0}
+    assert swath("jobs", "clean", "--json").json == nothing
     assert len(swath("jobs", "clean", "--all", "--json").json["forgotten"]) == 2
     assert swath("jobs", "list", "--json").json == {"jobs": []}
     assert (tmp_path / "out.tif").exists()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.io.staging import Staging, check_outputs, translate_os_error, write_text
+from engine.io.outputs import check_outputs
+from engine.io.staging import Staging, translate_os_error, write_text
 
 
 def names(folder):

@@ -12,9 +12,10 @@ from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.events import EventKind
 from engine.contract.messages import JobState
 from engine.jobs import reporting
+from engine.jobs.keeping import sweep
 from engine.jobs.processes import this_process
 from engine.jobs.reporting import JobReport
-from engine.jobs.run import run_job, sweep
+from engine.jobs.run import run_job
 from engine.jobs.stopping import StopRequest
 
 

@@ -140,3 +140,9 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path):
     return Lab(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def lab_class():
+    """For a lab that lives longer than one test."""
+    return Lab

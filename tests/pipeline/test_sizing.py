@@ -88,7 +88,7 @@ def test_a_plan_is_settled_once_and_found_again(lab):
     asked = []
     plan = settled_plan(request, lab.store, lab.work, asked.append)
     again = settled_plan(request, lab.store, lab.work, asked.append)
-    assert again == plan == plan_from_json((lab.work / "plan.json").read_text())
+    assert again == plan == plan_from_json((lab.work / "plan" / "plan.json").read_text())
     assert [card.id for card in asked] == ["box", "box"]
 
 

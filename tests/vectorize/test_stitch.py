@@ -1,47 +1,30 @@
 import numpy as np
 import pytest
 import rasterio.features
-import scipy.ndimage
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.geo.window import Window
+from engine.vectorize import held
 from engine.vectorize.patches import Tally
-from engine.vectorize.stitch import stitch
-from engine.vectorize.trace import ClassBlock, Frame, trace
 
 NODATA = 255
 images = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from([0, 1.5, 4]))
+edges = st.integers(1, 27)
 
 
-def patches(classes, confidence, edge, origin=(0, 0), nodata=NODATA):
+@pytest.fixture(scope="session")
+def patches(traced):
     """Tally and polygons of an image traced in blocks of ``edge`` pixels."""
-    height, width = classes.shape
-    frame = Frame(Window(*origin, height, width), nodata)
-    blocks = []
-    for r in range(0, height, edge):
-        for c in range(0, width, edge):
-            part = (slice(r, r + edge), slice(c, c + edge))
-            window = Window(r, c, *classes[part].shape).shift(*origin)
-            area = 2.0 * np.ones((1, 1))
-            blocks.append(trace(ClassBlock(window, classes[part], confidence[part], area), frame))
-    found = list(stitch(blocks, frame))
-    if not found:
-        return None, np.empty(0, object)
-    shapes = np.concatenate([p.outlines.shapes() for p in found])
-    return Tally.joined(p.tally for p in found), shapes
 
+    def run(classes, confidence, edge, **how):
+        found = traced(classes, confidence, edge, **how)
+        if not found:
+            return None, np.empty(0, object)
+        shapes = np.concatenate([p.outlines.shapes() for p in found])
+        return Tally.joined(p.tally for p in found), shapes
 
-def speckled(seed, classes, smooth):
-    rng = np.random.default_rng(seed)
-    noise = rng.random((21, 26))
-    if smooth:
-        noise = scipy.ndimage.gaussian_filter(noise, smooth)
-        noise = (noise - noise.min()) / np.ptp(noise) * 0.999
-    image = (noise * classes).astype(np.uint8)
-    image[rng.random(image.shape) < 0.1] = NODATA
-    return image, rng.integers(0, 251, image.shape).astype(np.uint8)
+    return run
 
 
 def reference(image):
@@ -56,8 +39,8 @@ def contents(ids, shapes):
 
 
 @settings(max_examples=20)
-@given(images, st.integers(1, 27))
-def test_outlines_are_those_of_gdal_whatever_the_blocks(image, edge):
+@given(image=images, edge=edges)
+def test_outlines_are_those_of_gdal_whatever_the_blocks(image, edge, patches, speckled):
     classes, confidence = speckled(*image)
     tally, shapes = patches(classes, confidence, edge)
     expected = reference(classes)
@@ -66,8 +49,8 @@ def test_outlines_are_those_of_gdal_whatever_the_blocks(image, edge):
 
 
 @settings(max_examples=20)
-@given(images, st.integers(1, 27))
-def test_polygons_are_valid_and_their_sums_exact(image, edge):
+@given(image=images, edge=edges)
+def test_polygons_are_valid_and_their_sums_exact(image, edge, patches, speckled):
     classes, confidence = speckled(*image)
     tally, shapes = patches(classes, confidence, edge, origin=(7, 1000))
     assert shapely.is_valid(shapes).all()
@@ -80,8 +63,8 @@ def test_polygons_are_valid_and_their_sums_exact(image, edge):
 
 
 @settings(max_examples=20)
-@given(images, st.integers(1, 27))
-def test_what_belongs_to_a_patch_is_found_in_any_blocks(image, edge):
+@given(image=images, edge=edges)
+def test_what_belongs_to_a_patch_is_found_in_any_blocks(image, edge, patches, speckled):
     classes, confidence = speckled(*image)
     rows = []
     for size in (edge, 100):
@@ -93,8 +76,8 @@ def test_what_belongs_to_a_patch_is_found_in_any_blocks(image, edge):
 
 
 @settings(max_examples=20)
-@given(images, st.integers(1, 27))
-def test_exteriors_run_counter_clockwise_with_row_0_on_top(image, edge):
+@given(image=images, edge=edges)
+def test_exteriors_run_counter_clockwise_with_row_0_on_top(image, edge, patches, speckled):
     _, shapes = patches(*speckled(*image), edge)
     turned = shapely.transform(shapes, lambda xy: xy * [1, -1])
     assert shapely.is_ccw(shapely.get_exterior_ring(turned)).all()
@@ -103,13 +86,29 @@ def test_exteriors_run_counter_clockwise_with_row_0_on_top(image, edge):
     assert not shapely.is_ccw(holes[~is_exterior]).any()
 
 
-def test_equal_input_gives_equal_order():
+@settings(max_examples=20)
+@given(image=images, edge=edges, worth=st.integers(0, 300))
+def test_patches_do_not_depend_on_when_whole_ones_are_given_back(
+    image, edge, worth, patches, speckled
+):
+    classes, confidence = speckled(*image)
+    expected = patches(classes, confidence, edge)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held, "_WORTH_SORTING", worth)
+        patch.setattr(held, "_PORTION", worth + 1)
+        found = patches(classes, confidence, edge)
+    assert contents(found[0].pixels.tolist(), found[1]) == contents(
+        expected[0].pixels.tolist(), expected[1]
+    )
+
+
+def test_equal_input_gives_equal_order(patches, speckled):
     image = speckled(5, 3, 0)
     first, second = (patches(*image, 16) for _ in range(2))
     assert (shapely.to_wkb(first[1]) == shapely.to_wkb(second[1])).all()
 
 
-def test_a_patch_that_winds_through_many_blocks_is_one():
+def test_a_patch_that_winds_through_many_blocks_is_one(patches):
     image = np.full((40, 40), NODATA, np.uint8)
     for row in range(0, 40, 4):
         image[row] = 3
@@ -119,7 +118,7 @@ def test_a_patch_that_winds_through_many_blocks_is_one():
     assert tally.confidence == 3 * tally.pixels
 
 
-def test_touching_corners_do_not_join():
+def test_touching_corners_do_not_join(patches):
     image = np.array([[1, NODATA], [NODATA, 1]], np.uint8)
     for edge in (1, 2):
         _, shapes = patches(image, image, edge)
@@ -127,7 +126,7 @@ def test_touching_corners_do_not_join():
 
 
 @pytest.mark.parametrize("edge", [1, 2, 3, 5])
-def test_a_hole_that_touches_the_outside_at_a_corner_stays_a_hole(edge):
+def test_a_hole_that_touches_the_outside_at_a_corner_stays_a_hole(edge, patches):
     image = np.array([[1, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 1]], np.uint8)
     tally, shapes = patches(image, image, edge, nodata=0)
     assert tally.pixels.tolist() == [12]
@@ -135,7 +134,7 @@ def test_a_hole_that_touches_the_outside_at_a_corner_stays_a_hole(edge):
     assert [shapely.Polygon(r).area for r in shapes[0].interiors] == [1, 1]
 
 
-def test_a_spiral_that_meets_itself_corner_to_corner_is_valid():
+def test_a_spiral_that_meets_itself_corner_to_corner_is_valid(patches):
     image = np.array([[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 1, 0], [1, 1, 0, 0]], np.uint8)
     for edge in (1, 2, 3, 4):
         tally, shapes = patches(image, image, edge)
@@ -144,7 +143,7 @@ def test_a_spiral_that_meets_itself_corner_to_corner_is_valid():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (8, 8)])
-def test_a_patch_that_fills_everything_has_four_corners(shape):
+def test_a_patch_that_fills_everything_has_four_corners(shape, patches):
     image = np.full(shape, 2, np.uint8)
     for edge in (1, 3, 9):
         _, shapes = patches(image, image, edge)
@@ -153,12 +152,12 @@ def test_a_patch_that_fills_everything_has_four_corners(shape):
         assert len(found.exterior.coords) == 5
 
 
-def test_no_class_no_patch():
+def test_no_class_no_patch(patches):
     image = np.full((5, 5), NODATA, np.uint8)
     assert len(patches(image, image, 2)[1]) == 0
 
 
-def test_the_first_class_may_be_nodata():
+def test_the_first_class_may_be_nodata(patches):
     image = np.array([[0, 0, 7], [0, 7, 7]], np.uint8)
     tally, shapes = patches(image, image, 2, nodata=0)
     assert tally.class_id.tolist() == [7]

@@ -1,0 +1,105 @@
+"""Outputs that could not be delivered are refused before any work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract.errors import EngineError, ErrorCode
+from engine.io.staging import already_there, check_unlocked, os_errors_translated, unwritable
+
+RASTER_SUFFIXES = (".tif", ".tiff")
+VECTOR_SUFFIXES = (".gpkg",)
+
+
+def check_outputs(
+    paths: Sequence[Path],
+    overwrite: bool,
+    *,
+    sidecars: Sequence[Path] = (),
+    inputs: Sequence[str] = (),
+) -> None:
+    """Refuse, before any work, outputs that could not be delivered in the end.
+
+    Args:
+        paths: Rasters (``.tif``) and vectors (``.gpkg``) that are asked for.
+        overwrite: Whether files that exist may be replaced.
+        sidecars: Further files that will be written beside them.
+        inputs: Files that are read, which no output may replace.
+
+    Raises:
+        EngineError: ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE`` or ``DISK_FULL``.
+    """
+    for path in paths:
+        _check_suffix(path)
+    everything = [*paths, *sidecars]
+    _check_distinct(everything)
+    for path in everything:
+        with os_errors_translated(path):
+            _check_no_input(path, inputs)
+            _check_target(path, overwrite)
+            check_unlocked(path)
+    for folder in dict.fromkeys(path.absolute().parent for path in everything):
+        _check_folder(folder)
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in RASTER_SUFFIXES + VECTOR_SUFFIXES:
+        raise EngineError(
+            ErrorCode.OUTPUT_UNWRITABLE,
+            f"{path} ends neither in .tif nor in .gpkg, the formats that are written.",
+            "Name rasters NAME.tif and vectors NAME.gpkg.",
+        )
+
+
+def _check_distinct(paths: Sequence[Path]) -> None:
+    names = [os.path.normcase(path.absolute()) for path in paths]
+    for path, name in zip(paths, names, strict=True):
+        if names.count(name) > 1:
+            raise EngineError(
+                ErrorCode.OUTPUT_UNWRITABLE,
+                f"Two outputs of this run would both be {path}.",
+                "Give each output a name of its own.",
+            )
+
+
+def _check_no_input(path: Path, inputs: Sequence[str]) -> None:
+    if any(_is_same_file(path, Path(uri.split("|", 1)[0])) for uri in inputs):
+        raise EngineError(
+            ErrorCode.OUTPUT_UNWRITABLE,
+            f"{path} is an input of this run and cannot be its output too.",
+            "Choose another name for the output.",
+        )
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of them is no local file that exists
+        return False
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise unwritable(path, "a folder of that name exists")
+    if not path.exists():
+        return
+    if not overwrite:
+        raise already_there(path)
+    if not os.access(path, os.W_OK):
+        raise unwritable(path, "the file that it would replace is write-protected")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise unwritable(folder, "there is no such folder")
+    probe = folder / f".swath-{secrets.token_hex(4)}.probe"
+    with os_errors_translated(folder):
+        try:
+            probe.write_bytes(b"\0")
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Measures Swath, end to end, against what the machine can do at best."""

@@ -1,0 +1,35 @@
+from dataclasses import replace
+
+import pytest
+
+from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.messages import Shard
+from engine.jobs.submission import check_submission
+
+
+def with_part(submission, **changes):
+    return replace(submission, request=replace(submission.request, **changes))
+
+
+def test_a_whole_run_and_its_shards_are_taken(submit, tmp_path):
+    check_submission(submit())
+    for shard in (None, Shard(1, 1), Shard(2, 2)):
+        check_submission(with_part(submit(), work=str(tmp_path), shard=shard))
+
+
+@pytest.mark.parametrize("shard", [Shard(0, 2), Shard(3, 2), Shard(1, 0), Shard(-1, -1)])
+def test_a_shard_that_cannot_be_is_refused(submit, tmp_path, shard):
+    with pytest.raises(EngineError) as caught:
+        check_submission(with_part(submit(), work=str(tmp_path), shard=shard))
+    assert caught.value.code is ErrorCode.REQUEST_INVALID
+
+
+def test_a_shard_needs_a_folder_that_others_find(submit):
+    with pytest.raises(EngineError, match="none is named"):
+        check_submission(with_part(submit(), shard=Shard(1, 2)))
+
+
+@pytest.mark.parametrize("work", ["blocks", "s3://bucket/blocks", ""])
+def test_the_folder_of_the_blocks_is_an_absolute_path(submit, work):
+    with pytest.raises(EngineError, match="not absolute"):
+        check_submission(with_part(submit(), work=work))
