@@ -12,6 +12,7 @@ from engine.cli.running import conclude, submit_here
 from engine.contract.messages import (
     InputSpec,
     OutputSpec,
+    PolygonOptions,
     Region,
     SegmentRequest,
     Submission,
@@ -94,6 +95,17 @@ def segment(
         float,
         typer.Option(metavar="M2", min=0, help="Smallest polygon to keep, in square metres."),
     ] = 0.0,
+    fill_holes: Annotated[
+        float, typer.Option(metavar="M2", min=0, help="Close holes of polygons below this area.")
+    ] = 0.0,
+    simplify: Annotated[
+        float,
+        typer.Option(metavar="M", min=0, help="Drop details of outlines below this size."),
+    ] = 0.0,
+    square: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Give polygons of this class right angles."),
+    ] = None,
     memory: Annotated[
         int | None,
         typer.Option(metavar="MIB", min=400, help="Memory that the run may use, in MiB."),
@@ -140,7 +152,7 @@ def segment(
         model=asking.model_reference(model),
         region=Region(bounds, bounds_crs, aoi and asking.vector_reference(aoi)),
         device=device,
-        min_area=min_area,
+        polygons=PolygonOptions(min_area, fill_holes, simplify, tuple(square or ())),
         memory=memory,
         work=work and asking.absolute(work),
         shard=asking.shard(shard),

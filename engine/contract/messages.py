@@ -76,6 +76,23 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class PolygonOptions:
+    """What the polygons of the vector output are to look like.
+
+    Lengths in metres, areas in square metres; in pixels where nobody knows their size.
+    """
+
+    min_area: float = 0.0
+    """Smaller polygons are left out."""
+    fill_holes: float = 0.0
+    """Smaller holes are closed."""
+    simplify: float = 0.0
+    """Size of the details that go; neighbours go on sharing their borders."""
+    square: Tuple[str, ...] = ()
+    """Names of classes whose polygons get right angles, such as buildings."""
+
+
+@dataclass(frozen=True)
 class Shard:
     """Part ``number`` of ``count`` nearly equal parts of a run's blocks."""
 
@@ -95,8 +112,7 @@ class SegmentRequest:
     region: Region = field(default_factory=Region)
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1`` …"""
-    min_area: float = 0.0
-    """Smallest polygon kept in the vector output, square metres (pixels without georeference)."""
+    polygons: PolygonOptions = field(default_factory=PolygonOptions)
     memory: Optional[int] = None
     """MiB that the run may use; decides on the tiles' size. None: the engine's default."""
     work: Optional[str] = None

@@ -12,7 +12,7 @@ from typing import Any
 from affine import Affine
 
 from engine.contract.codec import from_plain, to_plain
-from engine.contract.messages import InputSpec, OutputSpec
+from engine.contract.messages import InputSpec, OutputSpec, PolygonOptions
 from engine.geo.grid import Grid
 from engine.geo.lattice import Lattice
 from engine.geo.tiling import Block, TileRule, Tiling
@@ -93,7 +93,7 @@ class Plan:
 
     recipe: Recipe
     output: OutputSpec
-    min_area: float
+    polygons: PolygonOptions
     notes: tuple[str, ...]
     """Sentences for the user, before the run and in the provenance."""
     acquired: str | None
@@ -163,7 +163,7 @@ def plan_to_json(plan: Plan) -> str:
     plain = {
         "recipe": recipe_to_plain(plan.recipe),
         "output": to_plain(plan.output),
-        "min_area": plan.min_area,
+        "polygons": to_plain(plan.polygons),
         "notes": list(plan.notes),
         "acquired": plan.acquired,
         "scaling": plan.scaling,
@@ -177,7 +177,7 @@ def plan_from_json(text: str) -> Plan:
     return Plan(
         recipe=recipe_from_plain(plain["recipe"]),
         output=from_plain(OutputSpec, plain["output"]),
-        min_area=plain["min_area"],
+        polygons=from_plain(PolygonOptions, plain["polygons"]),
         notes=tuple(plain["notes"]),
         acquired=plain["acquired"],
         scaling=plain["scaling"],

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import SegmentRequest
+from engine.contract.messages import PolygonOptions, SegmentRequest
 from engine.geo.crs import transform_bounds
 from engine.geo.grid import Grid
 from engine.geo.window import Window
@@ -115,6 +115,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     Destination.of(output).check(output.overwrite, request.input.uris)
     scene = open_scene(request.input)
     card = _card_for(request, scene, store)
+    _check_polygons(request.polygons, card)
     warnings = check_plausible(scene, card.input.bands, card.input.quantity, card.input.valid_range)
     with contextlib.closing(scene.source(card.input.bands)) as source:
         grid = source.grid
@@ -136,7 +137,29 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     )
     level_note = quantity_note(card, scene.profile.quantity)
     notes = (*scene.notes, *warnings, *(n for n in (level_note, scale_note) if n))
-    return Plan(recipe, output, request.min_area, notes, scene.acquired, scene.profile.sentence)
+    return Plan(recipe, output, request.polygons, notes, scene.acquired, scene.profile.sentence)
+
+
+def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
+    """Refuse sizes below zero and classes that the model does not have.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
+    names = [member.name for member in card.output.classes]
+    unknown = [name for name in options.square if name not in names]
+    if unknown:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The model {card.id} has no class {', '.join(unknown)} to make right angles for.",
+            f"Its classes are {', '.join(names)}.",
+        )
+    if min(options.min_area, options.fill_holes, options.simplify) < 0:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            "A smallest area, a hole's area or a simplification is below zero.",
+            "Give 0 to leave polygons as they are, or a size.",
+        )
 
 
 def _card_for(request: SegmentRequest, scene: Scene, store: ModelStore) -> ModelCard:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
+from engine.contract.messages import PolygonOptions
 from engine.geo.areas import pixel_areas_m2
 from engine.geo.grid import Grid
 from engine.geo.window import Window
@@ -29,38 +29,15 @@ REACH = 2.0
 """Pixels by which a wall may move to make angles right: as many as a slanting wall's steps need."""
 
 
-@dataclass(frozen=True)
-class PolygonOptions:
-    """How outlines are changed.
-
-    Lengths in metres, areas in square metres; both in pixels where nobody knows their size.
-    """
-
-    fill_holes: float = 0.0
-    """Holes smaller than this are closed."""
-    simplify: float = 0.0
-    """Size of the details that go; neighbours go on sharing their borders."""
-    square: tuple[int, ...] = ()
-    """Ids of classes whose polygons get right angles; they may leave or overlap their neighbours
-    by up to ``REACH``."""
-
-
-FAITHFUL = PolygonOptions()
-"""Outlines along the pixels."""
-
-
-def polygon_batches(
-    plan: Plan, blocks: Iterable[tuple[Window, U8, U8]], options: PolygonOptions = FAITHFUL
-) -> Iterator[PolygonBatch]:
+def polygon_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iterator[PolygonBatch]:
     """Polygons with their class, area and mean confidence, in the CRS of the grid.
 
     Args:
-        plan: Knows grid, region, legend and the smallest area.
+        plan: Knows grid, region, legend, and what outlines are to look like.
         blocks: Window on the source grid, class ids ``[H, W]``, stored probability of the class
             decided ``[H, W]``; row by row, covering the region.
-        options: What outlines are to look like.
     """
-    recipe = plan.recipe
+    recipe, options = plan.recipe, plan.polygons
     tolerance = options.simplify / math.sqrt(math.prod(_pixel_size(recipe)))
     frame = Frame(recipe.region, recipe.card.output.nodata, tolerance)
     traced = (
@@ -68,7 +45,7 @@ def polygon_batches(
         for window, classes, probability in blocks
     )
     for patches in stitch(traced, frame):
-        yield _batch(plan, _refined(patches, options), options)
+        yield _batch(plan, _refined(patches, options))
 
 
 def _refined(patches: Patches, options: PolygonOptions) -> Patches:
@@ -79,9 +56,9 @@ def _refined(patches: Patches, options: PolygonOptions) -> Patches:
     return patches
 
 
-def _batch(plan: Plan, patches: Patches, options: PolygonOptions) -> PolygonBatch:
+def _batch(plan: Plan, patches: Patches) -> PolygonBatch:
     recipe, tally = plan.recipe, patches.tally
-    chosen = np.flatnonzero(np.isin(tally.class_id, options.square))
+    chosen = np.flatnonzero(np.isin(tally.class_id, _square_ids(plan)))
     geometry = _on_map(patches, recipe.grid)
     area = tally.area.copy()
     if len(chosen):
@@ -89,7 +66,7 @@ def _batch(plan: Plan, patches: Patches, options: PolygonOptions) -> PolygonBatc
         area[chosen] *= shapely.area(shapes) / patches.outlines.areas[chosen]
         geometry[chosen] = _upright(shapely.transform(shapes, recipe.grid.place), recipe.grid)
     mean = tally.confidence / tally.pixels * PROBABILITY_SCALE
-    kept = area >= plan.min_area
+    kept = area >= plan.polygons.min_area
     fields = {
         "class_id": tally.class_id.astype(np.int32),
         "class_name": _names(plan)[tally.class_id],
@@ -97,6 +74,11 @@ def _batch(plan: Plan, patches: Patches, options: PolygonOptions) -> PolygonBatc
         "confidence": mean.astype(np.float32),
     }
     return PolygonBatch(geometry[kept], {key: values[kept] for key, values in fields.items()})
+
+
+def _square_ids(plan: Plan) -> list[int]:
+    """Classes whose polygons get right angles."""
+    return [c.id for c in plan.recipe.card.output.classes if c.name in plan.polygons.square]
 
 
 def _names(plan: Plan) -> npt.NDArray[np.object_]:

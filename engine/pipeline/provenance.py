@@ -46,7 +46,7 @@ def _options(plan: Plan) -> dict[str, object]:
         "region": to_plain(recipe.region),
         "aoi": recipe.aoi,
         "device": recipe.device,
-        "min_area": plan.min_area,
+        "polygons": to_plain(plan.polygons),
         "tile": to_plain(recipe.rule),
         "source_pixels_per_model_pixel": list(recipe.factors),
     }

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from ...engine.contract.errors import EngineError, ErrorCode
-from ...engine.contract.messages import InputSpec, OutputSpec, Region, SegmentRequest
+from ...engine.contract.messages import (
+    InputSpec,
+    OutputSpec,
+    PolygonOptions,
+    Region,
+    SegmentRequest,
+)
 
 SUN_PARAMETER = "sun_elevation"
 RASTER_SUFFIXES = (".tif", ".tiff")
@@ -64,7 +70,7 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
         model=form.model,
         region=Region(bounds=form.extent, aoi=form.mask),
         device=form.device,
-        min_area=form.min_area,
+        polygons=PolygonOptions(min_area=form.min_area),
     )
 
 

@@ -74,7 +74,7 @@ def test_defaults_are_filled_and_unknown_fields_ignored():
     read = from_plain(messages.Submission, {**plain, "also": "new"})
     assert read.request.model == "auto"
     assert read.request.region.bounds is None
-    assert to_plain(read)["request"]["min_area"] == 0.0
+    assert to_plain(read)["request"]["polygons"]["min_area"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_defaults_are_filled_and_unknown_fields_ignored():
         ({"input": {}}, "$.request.input.uris"),
         ({"output": None}, "$.request.output"),
         ({"region": {"bounds": [1, 2, 3]}}, "$.request.region.bounds"),
-        ({"min_area": "big"}, "$.request.min_area"),
-        ({"min_area": True}, "$.request.min_area"),
+        ({"polygons": {"simplify": "big"}}, "$.request.polygons.simplify"),
+        ({"polygons": {"min_area": True}}, "$.request.polygons.min_area"),
         ({"output": {"raster": "/b.tif", "overwrite": 1}}, "$.request.output.overwrite"),
     ],
 )

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contract.errors import CancelledError, EngineError, ErrorCode
-from engine.contract.messages import JobState, Shard, Submission, TaskName
+from engine.contract.messages import JobState, PolygonOptions, Shard, Submission, TaskName
 from engine.geo.tiling import TileRule
 from engine.jobs.keeping import ABANDONED, clean
 from engine.jobs.run import run_job
@@ -319,7 +319,10 @@ def test_a_shared_folder_belongs_to_one_question_and_to_inputs_as_they_were(lab)
     plan = settled_plan(request, lab.store, lab.work, nobody)
     other = replace(request, shard=Shard(1, 2), memory=900)
     assert settled_plan(other, lab.store, lab.work, nobody) == plan
-    for wrong in (replace(request, min_area=7.0), replace(request, device="cpu")):
+    for wrong in (
+        replace(request, polygons=PolygonOptions(min_area=7.0)),
+        replace(request, device="cpu"),
+    ):
         with pytest.raises(EngineError, match="asked for otherwise") as caught:
             settled_plan(wrong, lab.store, lab.work, nobody)
         assert caught.value.code is ErrorCode.REQUEST_INVALID

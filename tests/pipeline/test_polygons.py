@@ -9,9 +9,11 @@ import pytest
 import shapely
 from affine import Affine
 
+from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.messages import PolygonOptions
 from engine.geo.grid import Grid
 from engine.geo.window import Window
-from engine.pipeline.polygons import PolygonOptions, polygon_batches
+from engine.pipeline.polygons import polygon_batches
 
 NODATA = 255
 
@@ -20,9 +22,10 @@ NODATA = 255
 def polygons(lab):
     """Polygons and fields of a class image in blocks of 40 pixels of 10 m, or on another grid."""
 
-    def run(classes, *, min_area=0.0, grid=None, **options):
+    def run(classes, *, grid=None, **options):
         height, width = classes.shape
-        plan = lab.plan(lab.scene(lab.data(height, width)), lab.card(), min_area=min_area)
+        wanted = PolygonOptions(**options)
+        plan = lab.plan(lab.scene(lab.data(height, width)), lab.card(), polygons=wanted)
         plan = replace(plan, recipe=replace(plan.recipe, grid=grid or plan.recipe.grid))
         blocks = [
             (Window(r, c, *part.shape), part, np.full(part.shape, 200, np.uint8))
@@ -30,7 +33,7 @@ def polygons(lab):
             for c in range(0, width, 40)
             for part in [classes[r : r + 40, c : c + 40]]
         ]
-        batches = list(polygon_batches(plan, blocks, PolygonOptions(**options)))
+        batches = list(polygon_batches(plan, blocks))
         geometry = np.concatenate([b.geometry for b in batches])
         fields = {n: np.concatenate([b.fields[n] for b in batches]) for n in batches[0].fields}
         return geometry, fields
@@ -60,7 +63,7 @@ def test_by_default_outlines_follow_the_pixels(house, polygons):
 
 
 def test_all_exteriors_run_counter_clockwise(house, polygons):
-    for options in ({}, {"square": (1,)}, {"simplify": 20.0}):
+    for options in ({}, {"square": ("red",)}, {"simplify": 20.0}):
         geometry, _ = polygons(house, **options)
         assert shapely.is_ccw(shapely.get_exterior_ring(geometry)).all()
 
@@ -85,7 +88,7 @@ def test_simplified_neighbours_leave_no_gap(house, polygons):
 
 
 def test_classes_asked_for_get_right_angles(house, polygons):
-    geometry, fields = polygons(house, square=(1,))
+    geometry, fields = polygons(house, square=("red",))
     found = geometry[fields["class_id"] == 1][0]
     assert len(found.exterior.coords) == 5
     edges = np.diff(shapely.get_coordinates(found.exterior), axis=0)
@@ -99,7 +102,7 @@ def test_classes_asked_for_get_right_angles(house, polygons):
 def test_right_angles_are_right_on_the_ground(house, polygons):
     wgs84 = pyproj.CRS.from_epsg(4326).to_wkt()
     grid = Grid(wgs84, Affine(0.0001, 0, 10, 0, -0.0001, 60), house.shape)
-    geometry, fields = polygons(house, grid=grid, square=(1,))
+    geometry, fields = polygons(house, grid=grid, square=("red",))
     found = geometry[fields["class_id"] == 1][0]
     lon, lat = found.exterior.coords[0]
     metres = pyproj.Transformer.from_crs(
@@ -109,3 +112,11 @@ def test_right_angles_are_right_on_the_ground(house, polygons):
     edges = np.diff(ring, axis=0)
     edges /= np.hypot(*edges.T)[:, None]
     assert np.abs((edges * np.roll(edges, 1, axis=0)).sum(axis=1)).max() < 0.02
+
+
+def test_a_class_that_the_model_does_not_have_is_refused(lab):
+    scene, card = lab.scene(lab.data(80, 90)), lab.card()
+    with pytest.raises(EngineError) as caught:
+        lab.plan(scene, card, polygons=PolygonOptions(square=("house",)))
+    assert caught.value.code is ErrorCode.REQUEST_INVALID
+    assert "ground, red, green" in caught.value.hint

@@ -113,7 +113,7 @@ def test_everything_filled_in_arrives_at_the_engine(layer, state, tmp_path):
     assert request["model"] == "clouds-4band-l1c"
     assert request["input"]["profile"] == "landsat-c1-l1:sun_elevation=64.5"
     assert request["input"]["bands"] == {"red": "1", "nir": "2"}
-    assert (request["min_area"], request["device"]) == (900.0, "cpu")
+    assert (request["polygons"]["min_area"], request["device"]) == (900.0, "cpu")
     assert (request["input"]["nodata"], request["input"]["gsd"]) == (0.0, None)
     assert results["VECTOR"] == str(tmp_path / "pölygons.gpkg")
     assert QgsVectorLayer(results["VECTOR"], "x").featureCount() == 2

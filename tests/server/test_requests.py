@@ -138,7 +138,7 @@ BAD = {
     "other task": (lambda s: {**s(), "task": "paint"}, "$.task: "),
     "number for a path": (lambda s: with_uris(s, 7), "$.request.input.uris[0]: "),
     "three bounds": (lambda s: s(region={"bounds": [1, 2, 3]}), "$.request.region.bounds"),
-    "text for a number": (lambda s: s(min_area="9"), "$.request.min_area: "),
+    "text for a number": (lambda s: s(memory="9"), "$.request.memory: "),
     "number for a flag": (
         lambda s: s(output={"raster": "/x.tif", "overwrite": 1}),
         "$.request.output.overwrite: ",
