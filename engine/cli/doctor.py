@@ -98,7 +98,8 @@ def _providers() -> Finding:
     import onnxruntime  # noqa: PLC0415 - may be broken
 
     names = onnxruntime.get_available_providers()
-    text = ", ".join(n.removesuffix("ExecutionProvider") for n in names)
+    local = [n for n in names if not n.startswith("Azure")]  # no pixel leaves the machine
+    text = ", ".join(n.removesuffix("ExecutionProvider") for n in local)
     return Finding("providers", "CPUExecutionProvider" in names, text, _REINSTALL)
 
 

@@ -34,7 +34,7 @@ def check_outputs(
         EngineError: ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE`` or ``DISK_FULL``.
     """
     for path in paths:
-        _check_suffix(path)
+        check_suffix(path, RASTER_SUFFIXES + VECTOR_SUFFIXES)
     everything = [*paths, *sidecars]
     _check_distinct(everything)
     for path in everything:
@@ -46,11 +46,26 @@ def check_outputs(
         _check_folder(folder)
 
 
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in RASTER_SUFFIXES + VECTOR_SUFFIXES:
+def check_spared(paths: Sequence[Path], inputs: Sequence[str]) -> None:
+    """Refuse outputs that would replace a file which the run reads.
+
+    Raises:
+        EngineError: ``OUTPUT_UNWRITABLE``.
+    """
+    for path in paths:
+        _check_no_input(path, inputs)
+
+
+def check_suffix(path: Path, allowed: Sequence[str]) -> None:
+    """Refuse a name that says another format than the one that is written.
+
+    Raises:
+        EngineError: ``OUTPUT_UNWRITABLE``.
+    """
+    if path.suffix.lower() not in allowed:
         raise EngineError(
             ErrorCode.OUTPUT_UNWRITABLE,
-            f"{path} ends neither in .tif nor in .gpkg, the formats that are written.",
+            f"{path} does not end in {allowed[0]}, the format that is written.",
             "Name rasters NAME.tif and vectors NAME.gpkg.",
         )
 

@@ -82,6 +82,12 @@ class FileScene:
     ignored: tuple[tuple[float, ...], ...]
     """Values that are nodata in each band besides what the files declare."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that is read, also those of a folder or a STAC item."""
+        read = (info.uri for group in self.groups for info in group.files)
+        return tuple(dict.fromkeys((*self.resolved.uris, *read)))
+
     def source(self, roles: tuple[str, ...]) -> Source:
         """The bands of these roles, in this order; an empty tuple: all bands.
 

@@ -104,6 +104,11 @@ class Scene(Protocol):
         ...
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that is read, also those of a folder or a STAC item."""
+        ...
+
+    @property
     def acquired(self) -> str | None:
         """When the scene was acquired: UTC, ISO 8601; None when nothing tells."""
         ...

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.messages import OutputSpec
-from engine.io.outputs import check_outputs
+from engine.io.outputs import (
+    RASTER_SUFFIXES,
+    VECTOR_SUFFIXES,
+    check_outputs,
+    check_spared,
+    check_suffix,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,20 @@ class Destination:
         Raises:
             EngineError: ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE`` or ``DISK_FULL``.
         """
+        for path in (self.raster, self.probability):
+            if path is not None:
+                check_suffix(path, RASTER_SUFFIXES)
+        if self.vector is not None:
+            check_suffix(self.vector, VECTOR_SUFFIXES)
         check_outputs(self.asked, overwrite, sidecars=self.sidecars, inputs=inputs)
+
+    def check_spares(self, inputs: Sequence[str]) -> None:
+        """Refuse to replace what the run reads: also the files of a folder or a STAC item.
+
+        Raises:
+            EngineError: ``OUTPUT_UNWRITABLE``.
+        """
+        check_spared([*self.asked, *self.sidecars], inputs)
 
     @property
     def asked(self) -> tuple[Path, ...]:

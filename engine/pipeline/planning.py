@@ -112,8 +112,10 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         EngineError: for whatever is wrong with the request; nothing has been written then.
     """
     output = request.output
-    Destination.of(output).check(output.overwrite, request.input.uris)
+    places = Destination.of(output)
+    places.check(output.overwrite, request.input.uris)
     scene = open_scene(request.input)
+    places.check_spares([*scene.files, *([request.region.aoi] if request.region.aoi else [])])
     card = _card_for(request, scene, store)
     _check_polygons(request.polygons, card)
     warnings = check_plausible(scene, card.input.bands, card.input.quantity, card.input.valid_range)
@@ -123,7 +125,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     factors, scale_note = _scale(grid, card, request.input.gsd)
     recipe = Recipe(
         input=scene.resolved,
-        files=tuple(fingerprint(uri) for uri in scene.resolved.uris),
+        files=tuple(fingerprint(uri) for uri in scene.files),
         card=card,
         grid=grid,
         region=_region(request, grid, aoi),

@@ -1,6 +1,7 @@
 """Tile sizes are chosen for least time within memory."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,12 +9,13 @@ from hypothesis import strategies as st
 
 from engine.contract.codec import to_plain
 from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.messages import OutputSpec, Region
 from engine.geo.lattice import Lattice
 from engine.geo.tiling import TileRule
 from engine.geo.window import Window
 from engine.models.measure import Measurement, Point
 from engine.pipeline.plan import plan_from_json
-from engine.pipeline.planning import settled_plan
+from engine.pipeline.planning import make_plan, settled_plan
 from engine.pipeline.sizing import ENGINE_MEMORY, MIB, choose_size, estimate, sentence
 
 FREE = TileRule(2048, 32, 32, fixed=False)
@@ -113,3 +115,34 @@ def test_a_model_of_free_size_is_measured_once_and_gives_the_same_pixels(lab, mo
     outcome = lab.carry_out(plan)
     fixed = lab.run(scene, lab.card(TileRule(64, 4, 4)), "fixed")
     assert to_plain(outcome.summary.areas) == to_plain(fixed.summary.areas)
+
+
+@pytest.mark.parametrize("role", ["folder", "aoi"])
+def test_nothing_that_is_read_is_ever_replaced(lab, role):
+    folder = lab.folder / "scene"
+    folder.mkdir()
+    scene = lab.scene(lab.data(80, 90), "scene/only.tif")
+    mask = lab.folder / "mask.gpkg"
+    mask.write_bytes(b"a layer of the user's")
+    before = scene.read_bytes()
+    output = {"overwrite": True}
+    region = Region()
+    if role == "aoi":
+        output["vector"], region = str(mask), Region(aoi=str(mask))
+    request = lab.request(folder, lab.card(), output=output, region=region)
+    if role == "folder":
+        request = replace(request, output=OutputSpec(str(scene), overwrite=True))
+    with pytest.raises(EngineError) as caught:
+        make_plan(request, lab.store)
+    assert caught.value.code is ErrorCode.OUTPUT_UNWRITABLE
+    assert "is an input of this run" in caught.value.message
+    assert scene.read_bytes() == before
+
+
+@pytest.mark.parametrize("wrong", [{"raster": "x.gpkg"}, {"vector": "x.tif"}])
+def test_a_name_must_say_the_format_that_is_written(lab, wrong):
+    request = lab.request(lab.scene(lab.data(80, 90)), lab.card())
+    named = {role: str(lab.folder / name) for role, name in wrong.items()}
+    with pytest.raises(EngineError) as caught:
+        make_plan(replace(request, output=replace(request.output, **named)), lab.store)
+    assert caught.value.code is ErrorCode.OUTPUT_UNWRITABLE
