@@ -25,6 +25,17 @@ REPORTS = CHECKOUT / "build" / "test"
 PROFILE = CHECKOUT / ".qgis-settings"
 """Where pytest-qgis keeps a QGIS profile; one of another QGIS version is better not met."""
 SETUP_LIMIT_S = 900
+TORCH_PLACE = "build/torch-venv"
+"""An environment of its own: the engine does without PyTorch, and its tests have to show that."""
+TORCH_SETUP = (
+    "env",
+    f"SWATH_VENV={TORCH_PLACE}",
+    "scripts/environment",
+    "--dev",
+    "--fast",
+    "--torch",
+    "--smp",
+)
 DEFAULT = ("engine", "plugin", "desktop")
 IN_QGIS = ("plugin", "qgis")
 """Folders of tests/ that need QGIS; the engine's Python runs all others."""
@@ -73,6 +84,7 @@ def engine_folders() -> tuple[str, ...]:
 def known_suites() -> dict[str, Suite]:
     """All suites by name; those of the plugin name the QGIS that they run in."""
     engine = (".venv/bin/python", "-m", "pytest")
+    with_torch = (f"{TORCH_PLACE}/bin/python", "-m", "pytest", "-m", "torch or openvino")
     in_qgis = ("build/qgis-venv/bin/python", "-m", "pytest")
     in_root = ("scripts/qgis/pytest-in-root", "trixie")
     system, venv = ("scripts/system",), ("scripts/qgis/venv",)
@@ -81,6 +93,7 @@ def known_suites() -> dict[str, Suite]:
     plugin, desktop = ("tests/plugin",), ("tests/qgis",)
     suites = (
         Suite("engine", engine, engine_folders(), 900),
+        Suite("torch", with_torch, ("tests/models", "tests/pipeline"), 900, (TORCH_SETUP,)),
         Suite("plugin", in_qgis, plugin, 300, (system, venv), offscreen),
         Suite("desktop", engine, desktop, 600, (system,)),
         Suite("plugin-3.40", in_root, plugin, 300, (roots, root)),

@@ -69,6 +69,38 @@ def install(
         say(str(path))
 
 
+@app.command()
+def measure(
+    model: Annotated[
+        str, typer.Argument(metavar="ID|FILE", help="As --model of `swath segment` takes it.")
+    ],
+    *,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="As --device of `swath segment`.")
+    ] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model once on this machine: margin, stride, speed and memory."""
+    from engine.cli import measuring  # noqa: PLC0415 - lazily
+    from engine.models.advice import advise  # noqa: PLC0415 - lazily
+    from engine.models.catalogue import find_card  # noqa: PLC0415 - lazily
+    from engine.models.measure import measured  # noqa: PLC0415 - lazily
+    from engine.models.receptive import receptive_field  # noqa: PLC0415 - lazily
+
+    store = _store()
+    card = find_card(model, store)
+    path, folder = store.path(card), store.root / "measurements"
+    note(f"Measuring {card.id}; the first time this can take a minute.")
+    speed = measured(card, path, device, folder)
+    field = receptive_field(card, path, folder)
+    advice = advise(card, field)
+    if as_json:
+        say_json({"model": card.id, "speed": speed, "field": field, "advice": advice})
+        return
+    for line in [*measuring.speed_lines(speed), *measuring.field_lines(card, field, advice)]:
+        say(line)
+
+
 def _store() -> ModelStore:
     from engine.models.store import ModelStore  # noqa: PLC0415 - lazily
 

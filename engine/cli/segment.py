@@ -13,6 +13,7 @@ from engine.contract.messages import (
     InputSpec,
     OutputSpec,
     PolygonOptions,
+    Precision,
     Region,
     SegmentRequest,
     Submission,
@@ -89,8 +90,20 @@ def segment(
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 and so on.")
+        str,
+        typer.Option(
+            metavar="DEVICE",
+            help="auto (a GPU that works, else the CPU), cpu, cuda, cuda:1 and so on, tensorrt, "
+            "coreml, directml or openvino.",
+        ),
     ] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="exact computes in float32; fast in bfloat16 on CPUs that can, if OpenVINO is "
+            "installed, and in TF32 or float16 on GPUs."
+        ),
+    ] = "exact",
     min_area: Annotated[
         float,
         typer.Option(metavar="M2", min=0, help="Smallest polygon to keep, in square metres."),
@@ -152,6 +165,7 @@ def segment(
         model=asking.model_reference(model),
         region=Region(bounds, bounds_crs, aoi and asking.vector_reference(aoi)),
         device=device,
+        precision=precision,
         polygons=PolygonOptions(min_area, fill_holes, simplify, tuple(square or ())),
         memory=memory,
         work=work and asking.absolute(work),

@@ -6,9 +6,12 @@ different folders. Coordinates are in the CRS named beside them.
 
 import enum
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Dict, Literal, Optional, Tuple
 
 from .errors import ErrorInfo
+
+Precision = Literal["exact", "fast"]
+"""The arithmetic of a network: float32, or what the device computes faster with fewer digits."""
 
 
 @enum.unique
@@ -16,6 +19,7 @@ class TaskName(str, enum.Enum):
     """What can be asked of the engine."""
 
     SEGMENT = "segment"
+    APPLY = "apply"
 
 
 @enum.unique
@@ -51,6 +55,17 @@ class InputSpec:
     """A value to treat as nodata besides what the files declare."""
     gsd: Optional[float] = None
     """Ground sampling distance in metres, for images without georeference only."""
+
+
+@dataclass(frozen=True)
+class NamedInput:
+    """A further scene for a model that looks at several."""
+
+    name: str
+    """As the model's card calls the input: before, height, prior …"""
+    input: InputSpec
+    date: Optional[str] = None
+    """Of the acquisition, ISO 8601, for series; None: as the metadata have it."""
 
 
 @dataclass(frozen=True)
@@ -103,15 +118,20 @@ class Shard:
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """Turn one scene into a class raster."""
+    """Run a model on a scene: classes, values, whatever its card says."""
 
     input: InputSpec
     output: OutputSpec
     model: str = "auto"
     """Catalogue id, a model or card file, or ``auto``: the best catalogue model for the bands."""
+    others: Tuple[NamedInput, ...] = ()
+    """The model's further inputs; they are brought to the grid of ``input``."""
     region: Region = field(default_factory=Region)
     device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1`` …"""
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1`` …, ``tensorrt``, ``coreml``, ``directml``,
+    ``openvino``."""
+    precision: Precision = "exact"
+    """``fast`` is ``exact`` where the device has nothing faster; the job says so then."""
     polygons: PolygonOptions = field(default_factory=PolygonOptions)
     memory: Optional[int] = None
     """MiB that the run may use; decides on the tiles' size. None: the engine's default."""

@@ -45,6 +45,12 @@ def geographic_of(crs: str) -> str:
     return base.to_wkt() if base is not None else pyproj.CRS.from_epsg(4326).to_wkt()
 
 
+def lonlat_of(places: npt.NDArray[np.float64], crs: str) -> npt.NDArray[np.float64]:
+    """WGS 84 longitude and latitude ``[N, 2]`` of map coordinates ``[N, 2]`` (x, y), degrees."""
+    x, y = _transformer(crs, "EPSG:4326").transform(places[:, 0], places[:, 1])
+    return np.column_stack([x, y])
+
+
 def transform_bounds(
     bounds: tuple[float, float, float, float], source: str, target: str
 ) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from affine import Affine
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.geo.crs import metres_per_unit
+from engine.geo.crs import lonlat_of, metres_per_unit
 from engine.geo.window import Window
 
 ROTATION_TOLERANCE = 1e-9
@@ -73,6 +73,25 @@ class Grid:
         a, b, c, d, e, f = self.transform[:6]
         col, row = pixels[:, 0], pixels[:, 1]
         return np.column_stack([a * col + b * row + c, d * col + e * row + f])
+
+    def degrees(self, window: Window) -> npt.NDArray[np.float64]:
+        """Longitude and latitude ``[2, H, W]`` of the centres of a window's pixels, WGS 84.
+
+        Raises:
+            EngineError: ``CRS_MISSING``.
+        """
+        if self.crs is None:
+            raise EngineError(
+                ErrorCode.CRS_MISSING,
+                "The model wants to know where pixels lie, and the raster has no georeference.",
+                "Georeference the raster first.",
+            )
+        cols, rows = np.meshgrid(
+            np.arange(window.col, window.col_stop) + 0.5,
+            np.arange(window.row, window.row_stop) + 0.5,
+        )
+        places = self.place(np.column_stack([cols.ravel(), rows.ravel()]))
+        return lonlat_of(places, self.crs).T.reshape(2, *window.shape)
 
     def window_of(self, bounds: tuple[float, float, float, float]) -> Window:
         """The pixels that ``bounds`` (west, south, east, north; the grid's CRS) touch.

@@ -130,3 +130,27 @@ def _along(data: F32, taps: _Taps, axis: int) -> F32:
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None  # noqa: S101 - weights of each pixel sum to one
     return total
+
+
+def nearest(
+    mask: npt.NDArray[np.bool_], have: Window, want: Window, factors: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    """The input's mask at the centres of the output's pixels.
+
+    Args:
+        mask: ``[H, W]`` over ``have``.
+        have: Window of the input's lattice.
+        want: Window of the output's lattice.
+        factors: Input pixels per output pixel.
+    """
+    rows = _centres(want.row, want.row_stop, factors[0]) - have.row
+    cols = _centres(want.col, want.col_stop, factors[1]) - have.col
+    rows, cols = rows.clip(0, have.height - 1), cols.clip(0, have.width - 1)
+    return mask[np.ix_(rows, cols)]
+
+
+def _centres(start: int, stop: int, factor: float) -> npt.NDArray[np.intp]:
+    centres: npt.NDArray[np.intp] = np.floor((np.arange(start, stop) + 0.5) * factor).astype(
+        np.intp
+    )
+    return centres

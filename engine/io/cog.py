@@ -28,15 +28,15 @@ from engine.io.overviews import write_class_overviews
 from engine.io.staging import disk_full, free_bytes, unwritable
 
 BLOCK = 512
-"""Rows and columns of a TIFF tile."""
+"""Rows and columns of a TIFF tile, unless its many bands would make it large."""
+_LARGEST_BLOCK = 8 * 2**20
+"""Bytes of all bands of a TIFF tile."""
 _CACHE_BYTES = 64 * 2**20
 _OVERVIEW_SHARE = 4 / 3
 """Size of a raster with its overviews, of the raster alone."""
 
 _ROUGH = {
     "tiled": True,
-    "blockxsize": BLOCK,
-    "blockysize": BLOCK,
     # as fast as no compression, and a class raster takes a hundredth of the disk
     "compress": "ZSTD",
     "zstd_level": 1,
@@ -66,9 +66,16 @@ class RasterLayout:
     scale: float | None = None
     """``physical = stored * scale + offset``"""
     offset: float | None = None
-    units: str = ""
+    units: tuple[str, ...] = ()
+    """One for all bands, or one each; "" for none."""
     tags: dict[str, str] = field(default_factory=dict)
     """Metadata in the file; equal runs give equal bytes only while there is no date in it."""
+
+    @property
+    def band_units(self) -> tuple[str, ...]:
+        """Of each band; "" for none."""
+        count = len(self.descriptions)
+        return self.units if len(self.units) == count else (self.units or ("",))[:1] * count
 
 
 def write_cog(path: Path, grid: Grid, layout: RasterLayout, blocks: BlockStream) -> None:
@@ -92,11 +99,11 @@ def write_cog(path: Path, grid: Grid, layout: RasterLayout, blocks: BlockStream)
     try:
         with _write_errors(path, grid, layout), _environment():
             _write_rough(rough, grid, layout, blocks)
-            _check_whole(rough)
+            _check_whole(rough, _block(layout))
             if layout.overview == "mode":
                 write_class_overviews(rough, _overview_profile(layout), BLOCK)
             rasterio.shutil.copy(rough, path, driver="COG", **_cog_options(layout))
-            _check_whole(path)
+            _check_whole(path, _block(layout))
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -155,8 +162,19 @@ def _rough_profile(grid: Grid, layout: RasterLayout) -> dict[str, Any]:
         "transform": grid.transform,
         "interleave": "pixel",
         "photometric": "MINISBLACK",
+        "blockxsize": _block(layout),
+        "blockysize": _block(layout),
         **_ROUGH,
     }
+
+
+def _block(layout: RasterLayout) -> int:
+    """Rows and columns of a TIFF tile: a power of two."""
+    pixel = np.dtype(layout.dtype).itemsize * len(layout.descriptions)
+    edge = BLOCK
+    while edge > 64 and edge * edge * pixel > _LARGEST_BLOCK:  # noqa: PLR2004 - small enough
+        edge //= 2
+    return edge
 
 
 def _overview_profile(layout: RasterLayout) -> dict[str, Any]:
@@ -165,6 +183,8 @@ def _overview_profile(layout: RasterLayout) -> dict[str, Any]:
         "count": 1,
         "dtype": layout.dtype,
         "nodata": layout.nodata,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
         **_ROUGH,
     }
 
@@ -177,8 +197,8 @@ def _describe(target: Any, layout: RasterLayout) -> None:
         target.scales = (layout.scale,) * count
     if layout.offset is not None:
         target.offsets = (layout.offset,) * count
-    if layout.units:
-        target.units = (layout.units,) * count
+    if any(layout.units):
+        target.units = layout.band_units
     if layout.classes and layout.dtype == "uint8":
         target.write_colormap(1, _color_table(layout))
     else:  # three bands are no picture, and a fourth is no transparency
@@ -195,7 +215,7 @@ def _color_table(layout: RasterLayout) -> dict[int, tuple[int, int, int, int]]:
 
 def _cog_options(layout: RasterLayout) -> dict[str, Any]:
     common = {
-        "BLOCKSIZE": BLOCK,
+        "BLOCKSIZE": _block(layout),
         "COMPRESS": "DEFLATE",
         "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": "ALL_CPUS",
@@ -203,25 +223,26 @@ def _cog_options(layout: RasterLayout) -> dict[str, Any]:
     if layout.overview == "mode":
         own = {"LEVEL": _CLASS_LEVEL, "PREDICTOR": "NO", "OVERVIEWS": "FORCE_USE_EXISTING"}
     else:
-        own = {"LEVEL": _VALUE_LEVEL, "PREDICTOR": "YES", "OVERVIEW_RESAMPLING": "AVERAGE"}
+        level = _CLASS_LEVEL if layout.dtype == "float32" else _VALUE_LEVEL
+        own = {"LEVEL": level, "PREDICTOR": "YES", "OVERVIEW_RESAMPLING": "AVERAGE"}
     return {**common, **own}
 
 
-def _check_whole(path: Path) -> None:
+def _check_whole(path: Path, block: int) -> None:
     """Refuse a file with missing tiles: GDAL may lose them silently when a disk is full."""
     size = path.stat().st_size
     with rasterio.open(path) as source:
         levels = [None, *range(len(source.overviews(1)))]
         for level in levels:
-            if any(_tile_end(source, level, *tile) > size for tile in _tiles(path, level)):
+            if any(_tile_end(source, level, *tile) > size for tile in _tiles(path, level, block)):
                 raise _IncompleteFileError(f"a tile of {path.name} is missing")
 
 
-def _tiles(path: Path, level: int | None) -> Iterator[tuple[int, int]]:
+def _tiles(path: Path, level: int | None, block: int) -> Iterator[tuple[int, int]]:
     """Row and column of each TIFF tile of the raster, or of one of its overviews."""
     # an overview's factor is reported for one axis only, hence its true shape
     with rasterio.open(path, **({} if level is None else {"overview_level": level})) as source:
-        rows, cols = (-(-n // BLOCK) for n in source.shape)
+        rows, cols = (-(-n // block) for n in source.shape)
     return itertools.product(range(rows), range(cols))
 
 

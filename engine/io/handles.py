@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ OPEN_FILES = 32
 class Handles:
     """Datasets by URI, each opened once a thread: GDAL's handles must not be shared."""
 
-    def __init__(self, limit: int = OPEN_FILES) -> None:
+    def __init__(
+        self, limit: int = OPEN_FILES, stand_in: Callable[[str], str] | None = None
+    ) -> None:
+        """Open nothing yet; ``stand_in`` names the file whose pixels are read for a URI."""
+        self._stand_in = stand_in
         self._limit = limit
         self._lock = threading.Lock()
         self._pools: list[OrderedDict[str, Any]] = []
@@ -44,7 +49,7 @@ class Handles:
         pool = self._pool()
         found = pool.pop(uri, None)
         if found is None:
-            found = open_dataset(uri)
+            found = open_dataset(self._stand_in(uri) if self._stand_in else uri)
         pool[uri] = found
         if len(pool) > self._limit:
             pool.popitem(last=False)[1].close()

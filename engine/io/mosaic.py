@@ -57,11 +57,13 @@ def _touching(inner: Grid, outer: Grid) -> Place | None:
         raise
 
 
-def fitted(raster: Raster, grid: Grid, spot: Place) -> tuple[Raster, Window]:
+def fitted(
+    raster: Raster, grid: Grid, spot: Place, *, is_class_map: bool = False
+) -> tuple[Raster, Window]:
     """``raster`` as it lies on ``grid``, resampled unless both share a lattice."""
     if spot.is_aligned:
         return raster, spot.window
-    return Resampled(raster, grid.crop(spot.window)), spot.window
+    return Resampled(raster, grid.crop(spot.window), is_class_map), spot.window
 
 
 def spanning_grid(grids: Sequence[Grid]) -> Grid:

@@ -70,6 +70,8 @@ class FileInfo:
     alpha: int | None = None
     """The band that tells transparency, never data."""
     overviews: bool = False
+    piece: int = 0
+    """Bytes that reading any pixel takes: one block, and its stored form."""
 
     @property
     def name(self) -> str:
@@ -123,7 +125,18 @@ def _described(uri: str, dataset: Any) -> FileInfo:
         masked=tuple(_has_own_mask(f) for f in flags),
         alpha=next(alphas, None),
         overviews=bool(dataset.overviews(1)) or dataset.driver.startswith("JP2"),
+        piece=_piece(dataset),
     )
+
+
+def _piece(dataset: Any) -> int:
+    """A strip or tile as it is stored, and decoded: in GDAL's buffer, its cache and ours."""
+    rows, cols = dataset.block_shapes[0]
+    sizes = [np.dtype(name).itemsize for name in dataset.dtypes]
+    order = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE")
+    together = sum(sizes) if order == "PIXEL" else max(sizes)
+    stored = dataset.get_tag_item("BLOCK_SIZE_0_0", "TIFF", bidx=1)
+    return int((together + 2 * max(sizes)) * rows * cols) + int(stored or 0)
 
 
 def _has_own_mask(flags: set[MaskFlags]) -> bool:

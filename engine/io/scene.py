@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -29,6 +29,8 @@ from engine.io.stack import Layer, StackSource
 
 ASIDE = THERMAL | {"", "pan"}
 """Roles that have no say in the scene's grid."""
+LARGE_PIECE = 512 * 2**20
+"""Bytes to read one pixel above which a user is told."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +90,31 @@ class FileScene:
         read = (info.uri for group in self.groups for info in group.files)
         return tuple(dict.fromkeys((*self.resolved.uris, *read)))
 
-    def source(self, roles: tuple[str, ...]) -> Source:
+    def source(
+        self,
+        roles: tuple[str, ...],
+        grid: Grid | None = None,
+        stand_in: Callable[[str], str] | None = None,
+        *,
+        is_class_map: bool = False,
+    ) -> Source:
         """The bands of these roles, in this order; an empty tuple: all bands.
+
+        ``stand_in`` names the file whose pixels are read for a URI, as ``spool.Spool`` does.
 
         Raises:
             EngineError: ``BAND_MISSING``, ``BAND_UNKNOWN``, ``INPUT_GRID_MISMATCH``.
         """
         check_role_words(roles)
+        grid = grid or self.grid
         chosen = pick(roles, self.bands) if roles else tuple(range(len(self.bands)))
-        handles = Handles()
+        handles = Handles(stand_in=stand_in)
         by_group: dict[int, list[int]] = defaultdict(list)
         for position, number in enumerate(chosen):
             by_group[self.slots[number].group].append(position)
         layers = [
             Layer(
-                self._raster(group, handles),
+                self._raster(group, handles, grid, is_class_map=is_class_map),
                 tuple(self.slots[chosen[p]].index for p in positions),
                 tuple(positions),
             )
@@ -111,10 +123,10 @@ class FileScene:
         bands = tuple(self.bands[i] for i in chosen)
         asked = zip(roles, bands, strict=True) if roles else ()
         bands = tuple(replace(b, role=role) for role, b in asked) or bands
-        return StackSource(self.grid, bands, layers, handles)
+        return StackSource(grid, bands, layers, handles)
 
-    def _raster(self, number: int, handles: Handles) -> Raster:
-        """A group's pixels on the scene's grid."""
+    def _raster(self, number: int, handles: Handles, grid: Grid, *, is_class_map: bool) -> Raster:
+        """A group's pixels on a grid."""
         group = self.groups[number]
         ignored = {
             slot.index: values
@@ -122,16 +134,16 @@ class FileScene:
             if slot.group == number
         }
         raster = group.raster(handles, ignored)
-        if group.grid == self.grid:
+        if group.grid == grid:
             return raster
-        spot = place(group.grid, self.grid)
+        spot = place(group.grid, grid)
         if spot is None:
             raise EngineError(
                 ErrorCode.INPUT_GRID_MISMATCH,
-                f"«{group.first.name}» does not overlap the other files of the scene.",
-                "Give files of one scene.",
+                f"«{group.first.name}» does not overlap the other files.",
+                "Give files of one place.",
             )
-        return Mosaic(self.grid, [fitted(raster, self.grid, spot)])
+        return Mosaic(grid, [fitted(raster, grid, spot, is_class_map=is_class_map)])
 
 
 def open_scene(spec: InputSpec) -> Scene:
@@ -180,7 +192,7 @@ def _understood(spec: InputSpec, inputs: Inputs, handles: Handles) -> FileScene:
             bands={r: str(s.number) for r, s in zip(roles, slots, strict=True) if r},
         ),
         acquired=product.acquired,
-        notes=(*inputs.notes, *arrangement.notes, *_grid_notes(grid, draft)),
+        notes=(*inputs.notes, *arrangement.notes, *_grid_notes(grid, draft), *_piece_notes(infos)),
         groups=arrangement.groups,
         slots=slots,
         ignored=ignored,
@@ -294,6 +306,16 @@ def _bands(
 def _name(slot: Slot) -> str:
     alone = PurePath(slot.clues.file_name).stem
     return slot.clues.description or alone or f"band {slot.number}"
+
+
+def _piece_notes(infos: Sequence[FileInfo]) -> list[str]:
+    return [
+        f"«{info.name}» is stored in pieces that take about {info.piece // 2**20} MiB of memory "
+        "to read any pixel of; written anew with tiles (gdal_translate -co TILED=YES) it needs "
+        "little."
+        for info in infos
+        if info.piece > LARGE_PIECE
+    ]
 
 
 def _grid_notes(grid: Grid, draft: Draft) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,10 +114,24 @@ class Scene(Protocol):
         """When the scene was acquired: UTC, ISO 8601; None when nothing tells."""
         ...
 
-    def source(self, roles: tuple[str, ...]) -> Source:
+    def source(
+        self,
+        roles: tuple[str, ...],
+        grid: Grid | None = None,
+        stand_in: Callable[[str], str] | None = None,
+        *,
+        is_class_map: bool = False,
+    ) -> Source:
         """The bands of these roles, in this order; an empty tuple: all bands.
 
+        Args:
+            roles: Common names.
+            grid: Where the pixels are wanted; the scene's own grid when None.
+            stand_in: Names the file whose pixels are read for a URI, as ``spool.Spool`` does.
+            is_class_map: Whether the numbers are codes, of which the nearest one is taken.
+
         Raises:
-            EngineError: ``BAND_MISSING`` naming roles wanted and bands found, ``BAND_COUNT``.
+            EngineError: ``BAND_MISSING`` naming roles wanted and bands found, ``BAND_COUNT``,
+                ``INPUT_GRID_MISMATCH`` when the scene lies elsewhere.
         """
         ...

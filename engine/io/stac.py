@@ -256,13 +256,14 @@ def _raster(layout: RasterLayout, grid: Grid) -> dict[str, Any]:
     common: dict[str, Any] = {"data_type": layout.dtype}
     if layout.nodata is not None:
         common["nodata"] = "nan" if math.isnan(layout.nodata) else layout.nodata
-    if layout.units:
-        common["unit"] = layout.units
     if layout.scale is not None:
         common["raster:scale"] = layout.scale
     if layout.offset is not None:
         common["raster:offset"] = layout.offset
-    found: dict[str, Any] = {"bands": [{"name": name, **common} for name in layout.descriptions]}
+    named = zip(layout.descriptions, layout.band_units, strict=True)
+    found: dict[str, Any] = {
+        "bands": [{"name": n, **common, **({"unit": u} if u else {})} for n, u in named]
+    }
     if grid.pixel_size_m is not None:
         found["raster:spatial_resolution"] = round(math.prod(grid.pixel_size_m) ** 0.5, 6)
     return found

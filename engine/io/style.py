@@ -7,7 +7,7 @@ QGIS 3.22 writes and later versions still read.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.contract.messages import ModelClass
 
@@ -39,18 +39,37 @@ def probability_qml(band: int = 1) -> str:
     Args:
         band: 1-based band to show first; the others are chosen in the layer's properties.
     """
+    return _ramped(band, (0.0, 1.0), lambda value: f"{value:.2f}")
+
+
+def values_qml(span: tuple[float, float], unit: str = "", band: int = 1) -> str:
+    """Style of a raster of continuous values: one band as a colour ramp.
+
+    Args:
+        span: Values at the ends of the ramp.
+        unit: What follows a number in the legend.
+        band: 1-based band to show first.
+    """
+    return _ramped(band, span, lambda value: f"{value:.4g}{unit}")
+
+
+def _ramped(band: int, span: tuple[float, float], label: Callable[[float], str]) -> str:
     root, renderer = _raster_style("singlebandpseudocolor", band)
-    renderer.attrib.update({"classificationMin": "0", "classificationMax": "1"})
+    low, high = span
+    ends = {"classificationMin": f"{low:.9g}", "classificationMax": f"{high:.9g}"}
+    renderer.attrib.update(ends)
     shader = ET.SubElement(
         ET.SubElement(renderer, "rastershader"),
         "colorrampshader",
-        {"minimumValue": "0", "maximumValue": "1", "colorRampType": "INTERPOLATED"}
+        {"minimumValue": f"{low:.9g}", "maximumValue": f"{high:.9g}"}
+        | {"colorRampType": "INTERPOLATED"}
         | {"classificationMode": "2", "clip": "0", "labelPrecision": "2"},
     )
-    steps = [(i / (len(_RAMP) - 1), color) for i, color in enumerate(_RAMP)]
-    shader.append(_color_ramp(steps))
-    for value, color in steps:
-        shown = {"value": f"{value:g}", "label": f"{value:.2f}", "color": color, "alpha": "255"}
+    shares = [(i / (len(_RAMP) - 1), color) for i, color in enumerate(_RAMP)]
+    shader.append(_color_ramp(shares))
+    for share, color in shares:
+        value = low + share * (high - low)
+        shown = {"value": f"{value:.9g}", "label": label(value), "color": color, "alpha": "255"}
         ET.SubElement(shader, "item", shown)
     return _text(root)
 

@@ -25,10 +25,11 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Resampled:
-    """Another raster's pixels brought to ``grid`` by linear interpolation."""
+    """Another raster's pixels brought to ``grid``, by linear interpolation or the nearest one."""
 
     raster: Raster
     grid: Grid
+    is_nearest: bool = False
 
     def dtype(self, index: int) -> str:
         """Name in numpy of a band's stored type."""
@@ -43,6 +44,10 @@ class Resampled:
             return np.zeros((len(indexes), *window.shape), dtype), np.zeros(window.shape, bool)
         needed = _needed(rows, cols, inside).intersect(self.raster.grid.window)
         data, valid = self.raster.read(indexes, needed)
+        if self.is_nearest:
+            row = _index(np.rint(rows - needed.row), needed.height)
+            col = _index(np.rint(cols - needed.col), needed.width)
+            return data[:, row, col].astype(dtype), valid[row, col] & inside
         out, ok = _interpolate(data, valid, rows - needed.row, cols - needed.col)
         return _stored(out, dtype), ok & inside
 

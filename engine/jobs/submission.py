@@ -6,13 +6,14 @@ from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import SegmentRequest, Submission
+from engine.models.devices import check_device
 
 
 def check_submission(submission: Submission) -> None:
     """Refuse paths that mean something else to the engine than to whoever sent them.
 
     Raises:
-        EngineError: ``REQUEST_INVALID``.
+        EngineError: ``REQUEST_INVALID``, ``DEVICE_UNAVAILABLE``.
     """
     request = submission.request
     if not request.input.uris:
@@ -26,11 +27,12 @@ def check_submission(submission: Submission) -> None:
 
 
 def check_parts(request: SegmentRequest) -> None:
-    """Refuse a part of a run that nobody could put together with the others.
+    """Refuse words for no device, and a part of a run that nobody could put together with others.
 
     Raises:
-        EngineError: ``REQUEST_INVALID``.
+        EngineError: ``REQUEST_INVALID``, ``DEVICE_UNAVAILABLE``.
     """
+    check_device(request.device)
     shard = request.shard
     if request.work is not None:
         _check_absolute(request.work)

@@ -15,6 +15,7 @@ from typing import Any
 from engine.contract.errors import EngineError, ErrorCode, ErrorInfo
 from engine.contract.messages import JobState
 from engine.jobs.store import JobStore, vanished
+from engine.models.devices import plain_device
 
 TICK = 0.5
 """Seconds between two looks at the queue when nothing wakes it."""
@@ -133,12 +134,8 @@ class Supervisor:
 
 def share(one: str, other: str) -> bool:
     """Whether two jobs may end up on the same device; ``auto`` may be any."""
-    first, second = (_plain_device(d) for d in (one, other))
+    first, second = (plain_device(d) for d in (one, other))
     return "auto" in (first, second) or first == second
-
-
-def _plain_device(device: str) -> str:
-    return "cuda:0" if device == "cuda" else device
 
 
 def _drop_empty(log: Path) -> None:

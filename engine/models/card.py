@@ -8,45 +8,141 @@ from typing import Literal
 from engine.contract.messages import ModelClass, TaskName
 from engine.geo.tiling import TileRule
 
-Quantity = Literal["toa_reflectance", "surface_reflectance", "reflectance", "rgb", "raw"]
+Layout = Literal["NCHW", "NHWC"]
+"""The order of batch, channels, height and width."""
+OURS: Layout = "NCHW"
+"""The order of every batch outside this room."""
+Quantity = Literal[
+    "toa_reflectance", "surface_reflectance", "reflectance", "rgb", "backscatter_db", "raw"
+]
 Activation = Literal["softmax", "sigmoid", "none"]
 MergeRule = Literal["crop", "weighted"]
+TransformKind = Literal["z-score", "min-max", "scale", "offset", "clip", "decibel", "one-hot"]
+DerivedKind = Literal[
+    "normalized-difference", "ratio", "difference", "lat-sin", "lat-cos", "lon-sin", "lon-cos"
+]
+Joining = Literal["channels", "separate", "stacked"]
+Measure = Literal["value", "standard-deviation", "variance", "log-variance"]
+FileFormat = Literal["onnx", "torchscript", "pt2", "safetensors", "state_dict"]
 
 
 @dataclass(frozen=True, slots=True)
-class Normalisation:
-    """``(physical - mean) / std``, one number a band."""
+class Transform:
+    """One step from physical numbers to the network's; one number for all channels, or one each.
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    ========== ============================== ==========================================
+    kind       ``first``, ``second``          result
+    ========== ============================== ==========================================
+    z-score    mean, standard deviation       ``(x - mean) / deviation``
+    min-max    minimum, maximum               ``(x - minimum) / (maximum - minimum)``
+    scale      factor                         ``x * factor``
+    offset     summand                        ``x + summand``
+    clip       minimum, maximum               ``x`` held between both
+    decibel    least linear value             ``10 log10(max(x, least))``
+    one-hot    values                         a channel of 0 and 1 for every value
+    ========== ============================== ==========================================
+    """
+
+    kind: TransformKind
+    first: tuple[float, ...]
+    second: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A channel that is computed from bands, or from where a pixel is; it follows the bands.
+
+    ``lat-sin`` and the like are the sine or cosine of a half turn for the whole range of latitude
+    or a full turn for that of longitude, brought from -1..1 to 0..1 (Mac Aodha et al. 2019).
+    """
+
+    kind: DerivedKind
+    bands: tuple[str, ...] = ()
+    """The two bands of an index, in the order of its formula."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """The raster that the model looks at."""
+    """One raster, or series of rasters, that the model looks at."""
 
     bands: tuple[str, ...]
     """Common names in the model's order."""
     quantity: Quantity
-    """Physical quantity of the numbers that ``normalisation`` is applied to."""
+    """Physical quantity of the numbers that ``transforms`` are applied to."""
     valid_range: tuple[float, float]
     """Plausible physical values; a scene far outside is refused."""
-    normalisation: Normalisation
+    transforms: tuple[Transform, ...]
+    """In order."""
     gsd: float
     """Ground sampling distance of the training data, metres."""
     gsd_range: tuple[float, float]
     """Metres between which a raster is used as it is; outside it is resampled to ``gsd``."""
+    name: str = "image"
+    """What tells it from the model's other inputs: before, after, prior, height …"""
+    derived: tuple[Derived, ...] = ()
+    fill: float = 0.0
+    """What the network sees where there is no data, after ``transforms``."""
+    is_optional: bool = False
+    """Whether the model runs without it: it sees ``fill`` then."""
+    is_class_map: bool = False
+    """Whether its numbers are codes, which are never averaged."""
+    dates: tuple[int, int] | None = None
+    """Fewest and most acquisitions of a series; None: one scene."""
+    wavelengths: tuple[float, ...] = ()
+    """Centres of the bands in micrometres, where the card tells."""
+    axes: Layout = OURS
+    """How the file orders a batch."""
+
+    @property
+    def channels(self) -> int:
+        """How many the network gets, for each date."""
+        hot = (len(t.first) for t in self.transforms if t.kind == "one-hot")
+        return len(self.bands) * next(hot, 1) + len(self.derived)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueBand:
+    """One band of continuous values."""
+
+    name: str
+    unit: str = ""
+    """As UDUNITS writes it, such as Mg/ha; "" for none."""
+    clip: tuple[float, float] | None = None
+    """Results are held between these."""
+    measure: Measure = "value"
+    """What the network's number is; spreads are delivered as standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """What comes out of the network, and what it means."""
+    """What comes out of the network, and what it means: classes, or else values."""
 
-    classes: tuple[ModelClass, ...]
+    classes: tuple[ModelClass, ...] = ()
     """In the order of the score channels; ``id`` is the value written to the raster."""
-    activation: Activation
+    activation: Activation = "none"
     nodata: int = 255
     """Value of the class raster where there is no result; never a class id."""
+    threshold: float | None = None
+    """Of two classes the second one is taken where its score reaches this, of more the first one
+    where none does. None: the likeliest class."""
+    values: tuple[ValueBand, ...] = ()
+    """In the order of the network's channels, instead of classes."""
+    cell: int = 1
+    """Pixels of the input along one pixel of the output: a patch, or a whole tile."""
+    zoom: int = 1
+    """Pixels of the output along one pixel of the input: super-resolution."""
+    axes: Layout = OURS
+    """How the file orders its result."""
+
+    @property
+    def channels(self) -> int:
+        """How many one pixel of the result has."""
+        return len(self.classes) or len(self.values)
+
+    @property
+    def is_on_input(self) -> bool:
+        """Whether the result has the input's pixels."""
+        return self.cell == self.zoom == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +154,9 @@ class ModelFile:
     sha256: str
     size: int
     """Bytes."""
-    format: Literal["onnx"]
+    format: FileFormat
+    network: str = ""
+    """Of a file of weights alone: the network that the engine builds for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +167,10 @@ class ModelCard:
     version: str
     title: str
     summary: str
-    task: TaskName
-    input: ModelInput
+    tasks: tuple[str, ...]
+    """In the words of the MLM extension."""
+    inputs: tuple[ModelInput, ...]
+    """The first one gives the grid; the others are brought to it."""
     tiling: TileRule
     merge: MergeRule
     output: ModelOutput
@@ -85,3 +185,18 @@ class ModelCard:
     """Sentences: figures with data set and source."""
     architecture: str = ""
     """The network in a few words."""
+    data_license: str = ""
+    """Of what it was trained on, in words."""
+    joining: Joining = "channels"
+    """Several inputs as more channels of one, as inputs of their own, or on an axis of time."""
+
+    @property
+    def input(self) -> ModelInput:
+        """The input that gives the grid."""
+        return self.inputs[0]
+
+    @property
+    def task(self) -> TaskName:
+        """The task that runs this model."""
+        is_map_of_one = bool(self.output.classes) and len(self.inputs) == 1
+        return TaskName.SEGMENT if is_map_of_one else TaskName.APPLY

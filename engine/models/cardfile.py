@@ -14,28 +14,35 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast, get_args
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import ModelClass, TaskName
 from engine.geo.tiling import TileRule
 from engine.models.card import (
-    Activation,
+    FileFormat,
+    Joining,
     MergeRule,
     ModelCard,
     ModelFile,
     ModelInput,
     ModelOutput,
-    Normalisation,
-    Quantity,
 )
+from engine.models.card_input import check_shape, input_from, input_to_json
+from engine.models.card_output import output_from, output_to_json
 from engine.models.node import Node
 
-MLM_TASKS = {"semantic-segmentation": TaskName.SEGMENT}
+MLM_TASKS = (
+    "semantic-segmentation",
+    "segmentation",
+    "scene-classification",
+    "classification",
+    "regression",
+    "super-resolution",
+    "generative",
+    "similarity-search",
+)
 """Tasks in the extension's words."""
 MULTIHASH_SHA256 = "1220"
 """How a sha256 begins in STAC's ``file:checksum``: its code, then its length."""
 MODEL_ID = "[a-z0-9][a-z0-9._-]*"
 """Fit for a file name on every system."""
-LARGEST_CLASS = 255
-"""Class rasters are unsigned bytes."""
 LARGEST_CARD = 1_000_000
 """Bytes; a card is a page of text, and whatever is larger is no card."""
 
@@ -62,23 +69,27 @@ def card_from_json(data: Any, origin: str = "card", folder: Path | None = None) 
     """
     card = Node(data, "$", origin)
     rule = _tiling(card["swath:tiling"])
+    inputs, output = _inputs(card["mlm:input"]), output_from(_only(card["mlm:output"]))
+    _check_shapes(card, rule, inputs, output)
     return ModelCard(
         id=card["id"].matching(MODEL_ID, "small letters, digits, '-', '.' and '_'"),
         version=card["version"].text(),
         title=card["mlm:name"].text(),
         summary=card["description"].text(),
-        task=_task(card["mlm:tasks"]),
-        input=_input(_only(card["mlm:input"]), rule),
+        tasks=_tasks(card["mlm:tasks"]),
+        inputs=inputs,
         tiling=rule,
         merge=cast("MergeRule", card["swath:tiling"]["merge"].one_of(get_args(MergeRule))),
-        output=_output(_only(card["mlm:output"]), rule),
+        output=output,
         file=_file(card["assets"]["model"], folder),
         license=card["license"].text(),
         attribution=card["attribution"].text(),
         citation=card["sci:citation"].text(),
         not_for=card["swath:not_for"].texts(),
         metrics=card["swath:metrics"].texts(),
-        architecture=card["mlm:architecture"].text() if "mlm:architecture" in card else "",
+        architecture=_text_or(card, "mlm:architecture", ""),
+        data_license=_text_or(card, "swath:data_license", ""),
+        joining=_joining(card),
     )
 
 
@@ -89,6 +100,7 @@ def is_model_id(text: str) -> bool:
 
 def card_to_json(card: ModelCard) -> dict[str, Any]:
     """The document from which ``card_from_json`` makes the same card again."""
+    edge = card.tiling.size if card.tiling.fixed else -1
     return {
         "id": card.id,
         "version": card.version,
@@ -98,10 +110,12 @@ def card_to_json(card: ModelCard) -> dict[str, Any]:
         "attribution": card.attribution,
         "sci:citation": card.citation,
         **({"mlm:architecture": card.architecture} if card.architecture else {}),
-        "mlm:tasks": [_mlm_task(card.task)],
-        "mlm:framework": "ONNX",
-        "mlm:input": [_input_to_json(card)],
-        "mlm:output": [_output_to_json(card)],
+        **({"swath:data_license": card.data_license} if card.data_license else {}),
+        **({"swath:joining": card.joining} if len(card.inputs) > 1 or _is_series(card) else {}),
+        "mlm:tasks": list(card.tasks),
+        "mlm:framework": "ONNX" if card.file.format == "onnx" else "PyTorch",
+        "mlm:input": [input_to_json(given, edge) for given in card.inputs],
+        "mlm:output": [output_to_json(card.output, card.tasks, edge)],
         "swath:tiling": _tiling_to_json(card),
         "swath:not_for": list(card.not_for),
         "swath:metrics": list(card.metrics),
@@ -137,13 +151,44 @@ def _only(node: Node) -> Node:
     return items[0] if len(items) == 1 else node.refuse("a list with exactly one entry")
 
 
-def _task(node: Node) -> TaskName:
-    known = [t for t in node.texts() if t in MLM_TASKS]
-    return MLM_TASKS[known[0]] if known else node.refuse(f"a list with {', '.join(MLM_TASKS)}")
+def _tasks(node: Node) -> tuple[str, ...]:
+    known = tuple(t for t in node.texts() if t in MLM_TASKS)
+    return known or node.refuse(f"a list with one of {', '.join(MLM_TASKS)}")
 
 
-def _mlm_task(task: TaskName) -> str:
-    return next(word for word, name in MLM_TASKS.items() if name is task)
+def _inputs(node: Node) -> tuple[ModelInput, ...]:
+    inputs = tuple(input_from(n) for n in node.items())
+    if not inputs or len({i.name for i in inputs}) != len(inputs):
+        node.refuse("a list of inputs with different names")
+    return inputs
+
+
+def _joining(card: Node) -> Joining:
+    if "swath:joining" not in card:
+        return "channels"
+    return cast("Joining", card["swath:joining"].one_of(get_args(Joining)))
+
+
+def _is_series(card: ModelCard) -> bool:
+    return any(given.dates for given in card.inputs)
+
+
+def _text_or(card: Node, key: str, default: str) -> str:
+    return card[key].text() if key in card else default
+
+
+def _check_shapes(
+    card: Node, rule: TileRule, inputs: tuple[ModelInput, ...], output: ModelOutput
+) -> None:
+    """The arrays that the extension's fields describe are those that the other fields imply."""
+    for node, given in zip(card["mlm:input"].items(), inputs, strict=True):
+        check_shape(node["input"]["shape"], given.axes, given.channels, rule.size)
+    result = card["mlm:output"].items()[0]["result"]
+    if len(result["dim_order"].items()) > 2:  # noqa: PLR2004 - else one score a class and tile
+        edge = rule.size * output.zoom // output.cell
+        check_shape(result["shape"], output.axes, output.channels, edge)
+    if rule.stride % output.cell or (output.cell > 1 and rule.margin % output.cell):
+        card["swath:tiling"]["stride"].refuse("a multiple of swath:cell, as the margin")
 
 
 def _tiling(node: Node) -> TileRule:
@@ -155,70 +200,18 @@ def _tiling(node: Node) -> TileRule:
         raise EngineError(error.code, f"{node.path}: {error.message}", error.hint) from None
 
 
-def _input(node: Node, rule: TileRule) -> ModelInput:
-    bands = node["bands"].texts()
-    if not bands or len(set(bands)) != len(bands):
-        node["bands"].refuse("a list of different band names")
-    _check_shape(node["input"]["shape"], len(bands), rule)
-    gsd, gsd_range = node["gsd"].positive(), node["swath:gsd_range"].span()
-    if not 0 < gsd_range[0] <= gsd <= gsd_range[1]:
-        node["swath:gsd_range"].refuse(f"two lengths with the gsd {gsd:g} between them")
-    return ModelInput(
-        bands=bands,
-        quantity=cast("Quantity", node["swath:quantity"].one_of(get_args(Quantity))),
-        valid_range=node["swath:valid_range"].span(),
-        normalisation=_normalisation(node["value_scaling"], len(bands)),
-        gsd=gsd,
-        gsd_range=gsd_range,
-    )
-
-
-def _normalisation(node: Node, count: int) -> Normalisation:
-    entries = node.items()
-    if len(entries) != count:
-        node.refuse(f"one entry for each of the {count} bands")
-    for entry in entries:
-        entry["type"].one_of(("z-score",))
-    means = tuple(e["mean"].number() for e in entries)
-    return Normalisation(means, tuple(e["stddev"].positive() for e in entries))
-
-
-def _check_shape(node: Node, channels: int, rule: TileRule) -> None:
-    """Batch, channels, height, width; -1 stands for any length."""
-    shape = [n.integer(-1) for n in node.items()]
-    wanted = [-1, channels, rule.size, rule.size]
-    agrees = len(shape) == len(wanted) and shape[1] == channels
-    if not agrees or any(have not in (-1, rule.size) for have in shape[2:]):
-        node.refuse(f"{wanted}, as bands or classes and tile size have it")
-
-
-def _output(node: Node, rule: TileRule) -> ModelOutput:
-    classes = tuple(_class(n) for n in node["classification:classes"].items())
-    ids = {c.id for c in classes}
-    nodata = node["swath:nodata"].integer(0, LARGEST_CLASS)
-    if not classes or len(ids) != len(classes) or nodata in ids:
-        node["classification:classes"].refuse("classes with different values, none of them nodata")
-    _check_shape(node["result"]["shape"], len(classes), rule)
-    activation = node["swath:activation"].one_of(get_args(Activation))
-    return ModelOutput(classes, cast("Activation", activation), nodata)
-
-
-def _class(node: Node) -> ModelClass:
-    color = node["color_hint"].matching("[0-9A-Fa-f]{6}", "a colour as six hexadecimal digits")
-    value = node["value"].integer(0, LARGEST_CLASS)
-    return ModelClass(value, node["name"].text(), f"#{color.lower()}")
-
-
 def _file(node: Node, folder: Path | None) -> ModelFile:
     checksum = node["file:checksum"].matching(
         f"({MULTIHASH_SHA256})?[0-9A-Fa-f]{{64}}", "a sha256 as hexadecimal digits"
     )
-    node["mlm:artifact_type"].one_of(("onnx",))
-    return ModelFile(_uri(node["href"], folder), checksum[-64:].lower(), _size(node), "onnx")
-
-
-def _size(node: Node) -> int:
-    return node["file:size"].integer(1)
+    kind = cast("FileFormat", node["mlm:artifact_type"].one_of(get_args(FileFormat)))
+    return ModelFile(
+        _uri(node["href"], folder),
+        checksum[-64:].lower(),
+        node["file:size"].integer(1),
+        kind,
+        _text_or(node, "swath:network", ""),
+    )
 
 
 def _uri(node: Node, folder: Path | None) -> str:
@@ -235,44 +228,6 @@ def _uri(node: Node, folder: Path | None) -> str:
     return (folder / path).as_uri()
 
 
-def _input_to_json(card: ModelCard) -> dict[str, Any]:
-    given = card.input
-    scores = zip(given.normalisation.mean, given.normalisation.std, strict=True)
-    return {
-        "name": "raster",
-        "bands": list(given.bands),
-        "input": _array(card, len(given.bands), "channel"),
-        "value_scaling": [{"type": "z-score", "mean": m, "stddev": s} for m, s in scores],
-        "gsd": given.gsd,
-        "swath:gsd_range": list(given.gsd_range),
-        "swath:quantity": given.quantity,
-        "swath:valid_range": list(given.valid_range),
-    }
-
-
-def _output_to_json(card: ModelCard) -> dict[str, Any]:
-    classes = card.output.classes
-    return {
-        "name": "scores",
-        "tasks": [_mlm_task(card.task)],
-        "result": _array(card, len(classes), "class"),
-        "classification:classes": [
-            {"value": c.id, "name": c.name, "color_hint": c.color.lstrip("#")} for c in classes
-        ],
-        "swath:activation": card.output.activation,
-        "swath:nodata": card.output.nodata,
-    }
-
-
-def _array(card: ModelCard, channels: int, axis: str) -> dict[str, Any]:
-    edge = card.tiling.size if card.tiling.fixed else -1
-    return {
-        "shape": [-1, channels, edge, edge],
-        "dim_order": ["batch", axis, "height", "width"],
-        "data_type": "float32",
-    }
-
-
 def _tiling_to_json(card: ModelCard) -> dict[str, Any]:
     rule = card.tiling
     return {
@@ -285,11 +240,13 @@ def _tiling_to_json(card: ModelCard) -> dict[str, Any]:
 
 
 def _file_to_json(file: ModelFile) -> Mapping[str, Any]:
+    framework = "onnxruntime" if file.format == "onnx" else "pytorch"
     return {
         "href": file.uri,
-        "type": "application/octet-stream; framework=onnxruntime; profile=onnx",
+        "type": f"application/octet-stream; framework={framework}; profile={file.format}",
         "roles": ["mlm:model", "mlm:weights"],
         "mlm:artifact_type": file.format,
         "file:size": file.size,
         "file:checksum": MULTIHASH_SHA256 + file.sha256,
+        **({"swath:network": file.network} if file.network else {}),
     }

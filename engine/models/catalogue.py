@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import ModelInfo, TaskName
-from engine.models.card import ModelCard
+from engine.contract.messages import ModelInfo
+from engine.models.card import ModelCard, ModelInput
 from engine.models.cardfile import read_card
 from engine.models.store import ModelStore
 
@@ -72,7 +72,7 @@ def choose_model(roles: Collection[str], quantity: str) -> ModelCard:
         EngineError: ``MODEL_UNSUITABLE``, saying what is missing.
     """
     wanted = REFLECTANCES[0] if quantity == UNKNOWN_LEVEL else quantity
-    segmenters = [c for c in load_catalogue() if c.task is TaskName.SEGMENT]
+    segmenters = [c for c in load_catalogue() if c.output.classes and len(c.inputs) == 1]
     fitting = [c for c in segmenters if c.input.quantity == wanted]
     if not fitting:
         raise _wrong_quantity(quantity, segmenters)
@@ -82,9 +82,9 @@ def choose_model(roles: Collection[str], quantity: str) -> ModelCard:
     return able[0]
 
 
-def quantity_note(card: ModelCard, quantity: str) -> str | None:
+def quantity_note(card: ModelCard, wanted: ModelInput, quantity: str) -> str | None:
     """What a user should read before a model runs on numbers of ``quantity``; None: nothing."""
-    needs = card.input.quantity
+    needs = wanted.quantity
     if quantity == needs or {quantity, needs} - {*REFLECTANCES, UNKNOWN_LEVEL}:
         return None
     if quantity == UNKNOWN_LEVEL:

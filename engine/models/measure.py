@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,19 @@ import psutil
 
 from engine.contract.codec import from_plain, to_plain
 from engine.contract.errors import EngineError, ErrorCode, ErrorInfo
+from engine.contract.messages import Precision
 from engine.models.card import ModelCard
 from engine.models.cardfile import card_to_json, read_card
 from engine.models.disk import whole_file
-from engine.models.runtime import Model, open_model
+from engine.models.runtime import Model, open_model, runtime_version
+from engine.models.shapes import noise
 
 F32 = npt.NDArray[np.float32]
 
-SIZES = (256, 384, 512, 768, 1024, 1536, 2048)
+SIZES = (256, 512, 768, 1024, 1280, 1536, 2048)
 """Tile edges that are tried, as far as a model allows them."""
+LONG = 0.3
+"""A pass of this many seconds is timed once; shorter ones twice, for their noise."""
 LONGEST = 1.2
 """Larger tiles are not tried once a pass takes this many seconds."""
 MOST_MEMORY = 4 * 2**30
@@ -75,7 +80,9 @@ def passes_side_by_side(device: str) -> int:
     return (os.cpu_count() or 1) if device == "cpu" else 2
 
 
-def measured(card: ModelCard, path: Path, device: str, folder: Path) -> Measurement:
+def measured(
+    card: ModelCard, path: Path, device: str, folder: Path, precision: Precision = "exact"
+) -> Measurement:
     """The measurement of a model, made now if there is none.
 
     Args:
@@ -83,29 +90,28 @@ def measured(card: ModelCard, path: Path, device: str, folder: Path) -> Measurem
         path: Its file.
         device: As asked for.
         folder: Where measurements are kept.
+        precision: As settled.
 
     Raises:
         EngineError: ``MODEL_FAILED`` or what running the model raises.
     """
-    import onnxruntime  # noqa: PLC0415 - its version alone is wanted
-
     name = f"{card.file.sha256[:16]}-{card.tiling.size}-{device.replace(':', '')}"
-    kept = folder / f"{name}-ort{onnxruntime.__version__}.json"
+    kept = folder / f"{name}-{precision}-{runtime_version(card)}.json"
     with contextlib.suppress(OSError, ValueError, EngineError):
         return from_plain(Measurement, json.loads(kept.read_text("utf-8")))
-    found = _measure_apart(card, path, device)
+    found = _measure_apart(card, path, device, precision)
     with whole_file(kept) as file:
         file.write(json.dumps(to_plain(found)).encode())
     return found
 
 
-def _measure_apart(card: ModelCard, path: Path, device: str) -> Measurement:
+def _measure_apart(card: ModelCard, path: Path, device: str, precision: Precision) -> Measurement:
     with tempfile.TemporaryDirectory(prefix="swath-measure-") as folder:
         place = Path(folder) / "card.json"
         place.write_text(json.dumps(card_to_json(card)), "utf-8")
         command = [sys.executable, "-I", "-X", "utf8", "-m", "engine.models.measure"]
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [*command, str(place), str(path), device],
+            [*command, str(place), str(path), device, precision],
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -138,10 +144,12 @@ def sizes_for(card: ModelCard) -> tuple[int, ...]:
     return tuple(sorted(size for size in whole if least <= size <= rule.size))
 
 
-def measure(card: ModelCard, path: Path, device: str) -> Measurement:
+def measure(
+    card: ModelCard, path: Path, device: str, precision: Precision = "exact"
+) -> Measurement:
     """Run the model on noise in every size that it can be run with, in this process."""
     before = _peak()
-    model = open_model(card, path, device, threads=1)
+    model = open_model(card, path, device, 1, precision)
     threads = passes_side_by_side(model.device)
     points = []
     for size in sizes_for(card):
@@ -161,28 +169,28 @@ def measure_open(model: Model) -> Measurement:
     before = process.memory_info().rss
     threads = passes_side_by_side(model.device)
     size = model.card.tiling.size
-    seconds = _seconds(model, size, threads, rounds=1)
+    seconds = _seconds(model, size, threads)
     grown = max(process.memory_info().rss - before, 0)
     return Measurement(
         model.card.file.sha256, model.device, threads, (Point(size, seconds, grown),)
     )
 
 
-def _seconds(model: Model, size: int, threads: int, rounds: int = 2) -> float:
-    """Of one tile: the best of some rounds, after one that does not count."""
-    bands = len(model.card.input.bands)
-    noise = np.random.default_rng(0).random((1, bands, size, size), np.float32)
+def _seconds(model: Model, size: int, threads: int) -> float:
+    """Of one tile: the best of some rounds, after one that does not count; one if that is long."""
+    arrays = noise(model.card, size)
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda _: model.predict(noise), range(threads)))
-        return min(_round(pool, model, noise, threads) for _ in range(rounds))
+        first = _round(pool, model, arrays, threads)
+        rounds = 1 if first > LONG else 2
+        return min(_round(pool, model, arrays, threads) for _ in range(rounds))
 
 
-def _round(pool: ThreadPoolExecutor, model: Model, noise: F32, threads: int) -> float:
+def _round(pool: ThreadPoolExecutor, model: Model, arrays: tuple[F32, ...], threads: int) -> float:
     """On a CPU its own time counts, which other programs of a busy machine disturb less."""
     on_cpu = model.device == "cpu"
     clock, side_by_side = (time.process_time, threads) if on_cpu else (time.perf_counter, 1)
     start = clock()
-    list(pool.map(lambda _: model.predict(noise), range(threads)))
+    list(pool.map(lambda _: model.predict(*arrays), range(threads)))
     return (clock() - start) / side_by_side
 
 
@@ -203,10 +211,11 @@ def _peak() -> int:
 
 def main() -> None:
     """Measure what the command line names, and print it, or the error, as JSON."""
-    card, path, device = sys.argv[1:]
+    card, path, device, precision = sys.argv[1:]
     answer: Measurement | dict[str, ErrorInfo]
     try:
-        answer = measure(read_card(Path(card)), Path(path), device)
+        asked = cast("Precision", precision)
+        answer = measure(read_card(Path(card)), Path(path), device, asked)
     except EngineError as error:
         answer = {"error": error.info}
     print(json.dumps(to_plain(answer)))  # noqa: T201 - the answer

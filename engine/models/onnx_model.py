@@ -1,105 +1,108 @@
-"""ONNX models through ONNX Runtime."""
+"""ONNX models, whichever runtime and device they run on."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import os
-import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.messages import Precision
 from engine.models.card import ModelCard
 from engine.models.checksum import mismatch
-from engine.models.onnx_file import has_external_data
+from engine.models.devices import AUTO, OPENVINO, check_device
+from engine.models.independence import check_independent
+from engine.models.network import NetworkError
+from engine.models.network_model import NetworkModel
+from engine.models.onnx_file import needs_of
+from engine.models.onnx_providers import Way, ways
+from engine.models.shapes import noise
 
-F32 = npt.NDArray[np.float32]
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-ERRORS_ONLY = 3
-"""ONNX Runtime's severity; warnings tell users nothing."""
-RANK = 4
-BATCH, CHANNELS = 0, 1
-ORT_FAILURES = tuple(
-    kind
-    for kind in vars(ort_errors).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
-"""They have no common root."""
+LARGEST = 2**31 - 1
+"""Bytes; no protocol buffer is larger."""
 
 
-class OnnxModel:
-    """A session with its card; see ``runtime.Model``."""
+def open_onnx(
+    card: ModelCard,
+    path: Path,
+    device: str,
+    threads: int,
+    precision: Precision = "exact",
+    *,
+    trusted: Collection[str] = (),
+) -> NetworkModel:
+    """See ``runtime.open_model``.
 
-    def __init__(self, card: ModelCard, session: Any, device: str) -> None:
-        self.card = card
-        self.device = device
-        self._session: Any = session
-        self._input = session.get_inputs()[0].name
-        self._output = session.get_outputs()[0].name
-        self._step = _batch_step(session, device)
-
-    def predict(self, batch: F32) -> F32:
-        """See ``runtime.Model.predict``.
-
-        On a CPU tiles go through one by one: that is no slower there, and a tile's scores are
-        then the same to the bit whatever stands beside it.
-        """
-        self._check_batch(batch)
-        step = self._step or len(batch)
-        starts = range(0, len(batch), step or 1)
-        scores = [self._run(batch[i : i + step], step) for i in starts]
-        if not scores:
-            return np.empty((0, len(self.card.output.classes), *batch.shape[2:]), np.float32)
-        return scores[0] if len(scores) == 1 else np.concatenate(scores)
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._session = None
-
-    def _run(self, tiles: F32, step: int) -> F32:
-        """One forward pass of ``step`` tiles; missing ones are filled up with zeros."""
-        count = len(tiles)
-        if count < step:
-            tiles = np.concatenate([tiles, np.zeros((step - count, *tiles.shape[1:]), np.float32)])
+    Args:
+        card: The model's card.
+        path: The model's file.
+        device: A name as ``devices.check_device`` allows it.
+        threads: Of one pass on a CPU.
+        precision: ``fast`` as ``precision.settle_precision`` has allowed it.
+        trusted: sha256 of files that may call operators of other libraries.
+    """
+    check_device(device)
+    content = _read(card, path, trusted)
+    reasons: list[str] = []
+    for way in ways(device, precision):
+        notes = tuple(f"{reason} It runs on {way.name} instead." for reason in reasons)
         try:
-            result = self._session.run([self._output], {self._input: np.ascontiguousarray(tiles)})
-        except ORT_FAILURES as error:
-            raise _run_failed(self.card, error) from error
-        scores = np.asarray(result[0], np.float32)
-        wanted = (step, len(self.card.output.classes), *tiles.shape[2:])
-        if scores.shape != wanted:
-            raise _unlike(self.card, f"gives scores of shape {scores.shape}", f"{wanted}")
-        return scores[:count]
-
-    def _check_batch(self, batch: F32) -> None:
-        channels = len(self.card.input.bands)
-        if batch.ndim != RANK or batch.shape[CHANNELS] != channels or batch.dtype != np.float32:
-            raise EngineError(
-                ErrorCode.MODEL_FAILED,
-                f"The model {self.card.id} takes float32 [N, {channels}, H, W], "
-                f"not {batch.dtype} {list(batch.shape)}.",
-                "Choose the bands that the model was made for.",
-            )
+            return _open(card, content, way, threads, notes)
+        except EngineError as error:
+            if error.code is not ErrorCode.DEVICE_UNAVAILABLE or device != AUTO:
+                raise
+            reasons.append(error.message)
+    why = " ".join(reasons) or f"The ONNX model {card.id} cannot be run on {device}."
+    hint = "Use --precision exact." if reasons else "Use --device auto."
+    raise EngineError(ErrorCode.DEVICE_UNAVAILABLE, why, hint)
 
 
-def open_onnx(card: ModelCard, path: Path, device: str, threads: int) -> OnnxModel:
-    """See ``runtime.open_model``."""
-    content = _read(card, path)
-    session, used = _start(card, content, device, threads)
-    _check_session(card, session)
-    return OnnxModel(card, session, used)
+def _open(
+    card: ModelCard,
+    content: bytes,
+    way: Way,
+    threads: int,
+    notes: tuple[str, ...],
+) -> NetworkModel:
+    """The model on one device, after a trial where it may not work."""
+    try:
+        network = way.start(content, threads)
+    except NetworkError as error:
+        if way.is_sure:
+            raise _broken(card, str(error)) from error
+        raise _no_device(card, way, str(error)) from error
+    model = NetworkModel(card, network, notes)
+    if not way.is_sure:
+        _try_out(model, way)
+    check_independent(model, model.batch or 2)
+    return model
 
 
-def _read(card: ModelCard, path: Path) -> bytes:
+def _try_out(model: NetworkModel, way: Way) -> None:
+    """One pass on a small tile of noise.
+
+    Raises:
+        EngineError: ``DEVICE_UNAVAILABLE`` when it fails, or gives what is no number.
+    """
+    card = model.card
+    edge = card.tiling.padded(2 * card.tiling.margin + card.tiling.stride)
+    try:
+        scores = model.predict(*noise(card, edge))
+    except EngineError as error:
+        if error.code is ErrorCode.MODEL_INVALID:
+            raise
+        raise _no_device(card, way, error.message.rstrip(".")) from error
+    if not np.isfinite(scores).all():
+        raise _no_device(card, way, "it gives scores that are no finite numbers there")
+
+
+def _read(card: ModelCard, path: Path, trusted: Collection[str]) -> bytes:
     """The file's bytes: those that are checked here are those that run."""
     try:
+        if path.stat().st_size > LARGEST:
+            raise _broken(card, "it is larger than 2 GiB, and so no ONNX file")
         content = path.read_bytes()
     except OSError as error:
         raise EngineError(
@@ -111,114 +114,21 @@ def _read(card: ModelCard, path: Path) -> bytes:
     if found != card.file.sha256:
         hint = f"Install it again with `swath models install {card.id}`, or correct its card."
         raise mismatch(str(path), card.file.sha256, found, hint)
-    try:
-        outside = has_external_data(content)
-    except ValueError as error:
-        raise _broken(card, str(error)) from error
-    if outside:
-        raise _broken(card, "it keeps numbers in other files, which no checksum covers")
+    _check_needs(card, content, is_trusted=found in trusted)
     return content
 
 
-def _start(card: ModelCard, content: bytes, device: str, threads: int) -> tuple[Any, str]:
-    """A session on the device asked for, and the device that it got."""
-    number = _cuda_number(device)
-    if number is not None and CUDA in ort.get_available_providers():
-        session = _try_cuda(content, number, threads)
-        if session is not None:
-            return session, f"cuda:{number}"
-    if device not in ("auto", "cpu"):
-        raise EngineError(
-            ErrorCode.DEVICE_UNAVAILABLE,
-            f"The device {device} cannot be used by this engine.",
-            "Use --device cpu, or install an engine with GPU support and a driver for the GPU.",
-        )
+def _check_needs(card: ModelCard, content: bytes, *, is_trusted: bool) -> None:
+    """Refuse what would bring other files or other people's code along, before it is loaded."""
     try:
-        session = _session(content, [CPU], threads)
-    except ORT_FAILURES as error:
-        raise _broken(card, _first_line(error)) from error
-    return session, "cpu"
-
-
-def _cuda_number(device: str) -> int | None:
-    """Which GPU may be tried; None: none."""
-    match = re.fullmatch(r"auto|cuda(?::(\d+))?", device)
-    if match is None and device != "cpu":
-        raise EngineError(
-            ErrorCode.DEVICE_UNAVAILABLE,
-            f"«{device}» is not a device.",
-            "Devices are auto, cpu, cuda, cuda:1 and so on.",
-        )
-    return None if match is None else int(match[1] or 0)
-
-
-def _try_cuda(content: bytes, number: int, threads: int) -> Any | None:
-    """A session on a GPU; None when its libraries, its driver or the GPU itself are not there."""
-    options = {"device_id": str(number), "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-    try:
-        session = _session(content, [(CUDA, options), CPU], threads)
-    except ORT_FAILURES:
-        return None
-    return session if CUDA in session.get_providers() else None
-
-
-def _session(content: bytes, providers: Sequence[Any], threads: int) -> Any:
-    _quiet()
-    options = ort.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    options.intra_op_num_threads = max(threads, 1)
-    options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    # spinning threads would take the processor from the reading and writing ones
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(content, options, providers=providers)
-
-
-@functools.cache
-def _quiet() -> None:
-    ort.set_default_logger_severity(ERRORS_ONLY)
-
-
-def _check_session(card: ModelCard, session: Any) -> None:
-    """Compare what the file says of itself with the card.
-
-    Raises:
-        EngineError: ``MODEL_INVALID``.
-    """
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1:
-        raise _unlike(card, f"takes {len(inputs)} inputs", "one")
-    edges = [card.tiling.size] * 2 if card.tiling.fixed else [None, None]
-    _check_port(card, "takes", inputs[0], [len(card.input.bands), *edges])
-    _check_port(card, "gives", outputs[0], [len(card.output.classes), *edges])
-
-
-def _check_port(card: ModelCard, verb: str, port: Any, wanted: list[int | None]) -> None:
-    """Compare one input or output; a length that the file leaves open fits any."""
-    if port.type != "tensor(float)":
-        raise _unlike(card, f"{verb} {port.type}", "tensor(float)")
-    lengths = port.shape[CHANNELS:]
-    pairs = zip(lengths, wanted, strict=False)
-    fits = all(not isinstance(a, int) or a == b for a, b in pairs)
-    if len(port.shape) != RANK or not fits:
-        shown = ["N", *("any" if w is None else w for w in wanted)]
-        raise _unlike(card, f"{verb} {port.shape}", str(shown))
-
-
-def _batch_step(session: Any, device: str) -> int:
-    """Tiles a forward pass: as many as the file fixes, one on a CPU, else 0 for all at once."""
-    fixed = session.get_inputs()[0].shape[BATCH]
-    if isinstance(fixed, int) and fixed > 0:
-        return fixed
-    return 1 if device == "cpu" else 0
-
-
-def _unlike(card: ModelCard, does: str, wanted: str) -> EngineError:
-    return EngineError(
-        ErrorCode.MODEL_INVALID,
-        f"The file of the model {card.id} {does}; its card says {wanted}.",
-        "Correct the model's card, or take the file that it was written for.",
-    )
+        needs = needs_of(content)
+    except ValueError as error:
+        raise _broken(card, str(error)) from error
+    if needs.other_files:
+        raise _broken(card, "it keeps numbers in other files, which no checksum covers")
+    if needs.operators and not is_trusted:
+        shown = ", ".join(repr(name)[1:-1] for name in needs.operators[:3])
+        raise _broken(card, f"it calls operators that are not ONNX's own ({shown[:120]})")
 
 
 def _broken(card: ModelCard, why: str) -> EngineError:
@@ -229,23 +139,10 @@ def _broken(card: ModelCard, why: str) -> EngineError:
     )
 
 
-def _run_failed(card: ModelCard, error: Exception) -> EngineError:
-    text = str(error)
-    if re.search(r"allocate memory|out.of.memory|bad_alloc", text, re.IGNORECASE):
-        return EngineError(
-            ErrorCode.OUT_OF_MEMORY,
-            f"There was not enough memory to run the model {card.id}.",
-            "Close other programs, use fewer threads, or use --device cpu.",
-        )
+def _no_device(card: ModelCard, way: Way, why: str) -> EngineError:
+    exact = " with --precision exact" if way.name == OPENVINO else ""
     return EngineError(
-        ErrorCode.MODEL_FAILED,
-        f"The model {card.id} failed: {_first_line(error)}.",
-        "Check that the model's card belongs to its file, or use another model.",
+        ErrorCode.DEVICE_UNAVAILABLE,
+        f"The model {card.id} cannot be run on {way.name}: {why}.",
+        f"Use --device cpu{exact}, or install what the device needs.",
     )
-
-
-def _first_line(error: Exception) -> str:
-    """What ONNX Runtime says, without its codes and without paths of its sources."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    return text.replace(os.sep + "onnxruntime_src", "").rstrip(".")[:300]

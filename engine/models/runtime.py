@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.contract.messages import Precision
 from engine.models.card import ModelCard
 
 
@@ -21,19 +24,30 @@ class Model(Protocol):
 
     @property
     def device(self) -> str:
-        """The device really used: ``cpu`` or ``cuda:`` and a number."""
+        """The device really used: ``cpu``, ``cuda:0`` …, or another of ``devices.NAMES``."""
         ...
 
-    def predict(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    @property
+    def arithmetic(self) -> str:
+        """What the device computes in: ``float32``, or what ``fast`` made of it."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: why another device was not used."""
+        ...
+
+    def predict(self, *arrays: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scores before activation.
 
         The scores of a tile do not depend on the other tiles of its batch.
 
         Args:
-            batch: Normalised ``[N, C, H, W]``.
+            arrays: What ``shapes.input_shapes`` says: for most models one, normalised
+                ``[N, C, H, W]``.
 
         Returns:
-            ``[N, K, H, W]``, one channel a class.
+            ``[N, K, H, W]``, one channel a class or value; of two classes maybe just the second.
 
         Raises:
             EngineError: ``MODEL_FAILED``, ``MODEL_INVALID``, ``OUT_OF_MEMORY``.
@@ -45,21 +59,55 @@ class Model(Protocol):
         ...
 
 
-def open_model(card: ModelCard, path: Path, device: str = "auto", threads: int = 1) -> Model:
+def open_model(
+    card: ModelCard,
+    path: Path,
+    device: str = "auto",
+    threads: int = 1,
+    precision: Precision = "exact",
+) -> Model:
     """Load the model's file, after checking that it is the one that the card promises.
+
+    The format that the card states chooses the library.
 
     Args:
         card: The model's card.
         path: The model's file, as ``ModelStore.path`` gives it.
-        device: ``auto`` (a GPU when one can be used, else the CPU), ``cpu``, ``cuda`` or
-            ``cuda:N``.
+        device: One of ``devices.NAMES``; ``auto`` is a GPU when one can be used, else the CPU,
+            and any other device is used or refused.
         threads: Threads of one ``predict`` on a CPU. On many tiles it is faster to call
             ``predict`` from several threads, each with one thread: they share the weights.
+        precision: As ``precision.settle_precision`` has settled it; ``fast`` is refused where the
+            device cannot.
 
     Raises:
         EngineError: ``MODEL_HASH_MISMATCH``, ``MODEL_INVALID``, ``MODEL_NOT_INSTALLED``,
-            ``DEVICE_UNAVAILABLE``.
+            ``DEVICE_UNAVAILABLE``, ``MODEL_UNSUITABLE`` when the library is not installed.
     """
+    if card.file.format != "onnx":
+        from engine.models.torch_model import open_torch  # noqa: PLC0415 - loads PyTorch
+
+        return open_torch(card, path, device, threads)
     from engine.models.onnx_model import open_onnx  # noqa: PLC0415 - loads onnxruntime
 
-    return open_onnx(card, path, device, threads)
+    return open_onnx(card, path, device, threads, precision)
+
+
+def runtime_version(card: ModelCard) -> str:
+    """The library that runs a model, and which one: what was measured with another says nothing."""
+    if card.file.format == "onnx":
+        import onnxruntime  # noqa: PLC0415 - its packages have several names
+
+        with contextlib.suppress(PackageNotFoundError):  # it may be asked to run ONNX models too
+            return f"ort{onnxruntime.__version__}-ov{version('openvino')}"
+        return f"ort{onnxruntime.__version__}"
+    try:
+        return f"torch{version('torch')}"
+    except PackageNotFoundError:
+        return "none"
+
+
+def used_device(model: Model) -> str:
+    """The device and, where it is not float32, the arithmetic, for people and provenance."""
+    plain = model.arithmetic == "float32"
+    return model.device if plain else f"{model.device} ({model.arithmetic})"

@@ -26,7 +26,8 @@ class BlockStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        """Where they are; what else lies there goes with them."""
         folder.mkdir(parents=True, exist_ok=True)
 
     def has(self, index: int) -> bool:
@@ -77,7 +78,7 @@ class BlockStore:
                 raise
 
     def _path(self, index: int) -> Path:
-        return self._folder / f"{index:07d}.npy"
+        return self.folder / f"{index:07d}.npy"
 
 
 def _checksum(pixels: npt.NDArray[np.uint8]) -> bytes:

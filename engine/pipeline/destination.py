@@ -23,13 +23,15 @@ class Destination:
     raster: Path
     probability: Path | None
     vector: Path | None
+    has_classes: bool = True
+    """Whether the raster has a legend and areas."""
 
     @classmethod
-    def of(cls, output: OutputSpec) -> Destination:
+    def of(cls, output: OutputSpec, *, has_classes: bool = True) -> Destination:
         """The files that ``output`` asks for."""
         probability = Path(output.probability) if output.probability is not None else None
         vector = Path(output.vector) if output.vector is not None else None
-        return cls(Path(output.raster), probability, vector)
+        return cls(Path(output.raster), probability, vector, has_classes)
 
     def check(self, overwrite: bool, inputs: Sequence[str]) -> None:
         """Refuse what could not be delivered in the end.
@@ -61,7 +63,9 @@ class Destination:
     @property
     def sidecars(self) -> tuple[Path, ...]:
         """What comes beside it."""
-        beside = (self.legend, self.raster_style, self.areas, self.item)
+        beside: tuple[Path, ...] = (self.raster_style, self.item)
+        if self.has_classes:
+            beside = (self.legend, *beside, self.areas)
         return beside if self.probability is None else (*beside, self.probability_style)
 
     @property

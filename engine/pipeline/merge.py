@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.geo.resample import resample
-from engine.geo.tiling import Block, Tile, TileRule
+from engine.geo.tiling import Block, Tile
 from engine.geo.window import Window
 from engine.pipeline.forward import TileResult
 from engine.pipeline.plan import Recipe
-from engine.tasks.segment import PROBABILITY_NODATA, Detail, SegmentTask
+from engine.tasks.task import Bands, Detail, Task
 
 F32 = npt.NDArray[np.float32]
-U8 = npt.NDArray[np.uint8]
 
 
 class Merge(Protocol):
@@ -34,12 +33,12 @@ class Merge(Protocol):
         """Take the result of the next tile."""
         ...
 
-    def result(self) -> U8:
-        """The block's bands ``[B, H, W]`` on its source pixels."""
+    def result(self) -> Bands:
+        """The block's bands ``[B, H, W]`` on its pixels of the result's frame."""
         ...
 
 
-def merge_for(recipe: Recipe, block: Block, task: SegmentTask, detail: Detail) -> Merge:
+def merge_for(recipe: Recipe, block: Block, task: Task, detail: Detail) -> Merge:
     """The merge that the recipe's model needs."""
     if recipe.stands_alone:
         return Mosaic(recipe, block, task, detail)
@@ -50,12 +49,10 @@ def merge_for(recipe: Recipe, block: Block, task: SegmentTask, detail: Detail) -
 class Mosaic:
     """Tiles that are decided already, side by side."""
 
-    def __init__(self, recipe: Recipe, block: Block, task: SegmentTask, detail: Detail) -> None:
-        self._window = block.window
-        self._bands = np.full(
-            (task.bands(detail), *block.window.shape), PROBABILITY_NODATA, np.uint8
-        )
-        self._bands[0] = recipe.card.output.nodata
+    def __init__(self, recipe: Recipe, block: Block, task: Task, detail: Detail) -> None:
+        self._recipe = recipe
+        self._window = recipe.window_of(block)
+        self._bands = task.empty(detail, self._window.shape)
         self.tiles = block.tiles
         """As the protocol says."""
 
@@ -63,40 +60,47 @@ class Mosaic:
         """As the protocol says."""
         if part.decided is None:
             return
-        mine = part.tile.keep.intersect(self._window)
-        inside, target = mine.slices_in(part.tile.keep), mine.slices_in(self._window)
+        keep = self._recipe.delivered(part.tile.keep)
+        mine = keep.intersect(self._window)
+        inside, target = mine.slices_in(keep), mine.slices_in(self._window)
         self._bands[:, *target] = part.decided[:, *inside]
 
-    def result(self) -> U8:
+    def result(self) -> Bands:
         """As the protocol says."""
         return self._bands
 
 
 class _Canvas:
-    """Scores on the lattice and validity on the source, for one block."""
+    """Scores and validity for one block.
 
-    def __init__(self, recipe: Recipe, block: Block, task: SegmentTask, detail: Detail) -> None:
+    Scores lie on the lattice, or on its cells where the result does; validity on the frame of the
+    result.
+    """
+
+    def __init__(self, recipe: Recipe, block: Block, task: Task, detail: Detail) -> None:
         self.recipe = recipe
         self.lattice = recipe.lattice
         self.owned = recipe.window_of(block)
-        """The block's source pixels."""
-        self.window = self._lattice_window(block)
-        channels = len(task.card.output.classes)
-        self.scores = np.zeros((channels, *self.window.shape), np.float32)
+        """The block's pixels of the result."""
+        self.near = self._lattice_window(block)
+        """Lattice pixels whose tiles the block needs."""
+        self.window = recipe.cells.window(self.near)
+        """Where the scores lie."""
+        self.scores = np.zeros((task.card.output.channels, *self.window.shape), np.float32)
         self.valid = np.zeros(self.owned.shape, bool)
         self._task = task
         self._detail: Detail = detail
 
     def mark_valid(self, part: TileResult) -> None:
-        """Take over the source's mask under the tile's own pixels."""
-        mine = self.lattice.owned(part.tile.keep).intersect(self.owned)
+        """Take over the mask under the tile's own pixels."""
+        mine = self.recipe.delivered(part.tile.keep).intersect(self.owned)
         if not mine.is_empty:
             inside = mine.slices_in(part.mask.window)
             self.valid[mine.slices_in(self.owned)] = part.mask.valid[inside]
 
-    def decide(self, scores: F32, scored: npt.NDArray[np.bool_]) -> U8:
-        """Bring scores from the lattice to the block's source pixels, and decide there."""
-        if self.lattice.is_source:
+    def decide(self, scores: F32, scored: npt.NDArray[np.bool_]) -> Bands:
+        """Bring scores to the block's pixels of the result, and decide there."""
+        if self.recipe.is_on_lattice:
             moved = scores[:, *self.owned.slices_in(self.window)]
         else:
             factors = self.lattice.to_source_factors
@@ -104,7 +108,7 @@ class _Canvas:
         return self._task.decide(moved, self.valid, self._detail)
 
     def _lattice_window(self, block: Block) -> Window:
-        if self.lattice.is_source or self.owned.is_empty:
+        if self.recipe.is_on_lattice or self.owned.is_empty:
             return block.window
         return self.lattice.scores_for(self.owned)
 
@@ -115,7 +119,7 @@ class CropMerge:
     def __init__(self, canvas: _Canvas) -> None:
         self._canvas = canvas
         self._scored = np.zeros(canvas.window.shape, bool)
-        self.tiles = tuple(canvas.recipe.tiling.near(canvas.window, 0))
+        self.tiles = tuple(canvas.recipe.tiling.near(canvas.near, 0))
         """As the protocol says."""
 
     def feed(self, part: TileResult) -> None:
@@ -124,12 +128,13 @@ class CropMerge:
         canvas.mark_valid(part)
         if part.scores is None:
             return
-        served = part.tile.keep.intersect(canvas.window)
-        inside, target = served.slices_in(part.tile.read), served.slices_in(canvas.window)
+        tile = canvas.recipe.scored(part.tile)
+        served = tile.keep.intersect(canvas.window)
+        inside, target = served.slices_in(tile.read), served.slices_in(canvas.window)
         canvas.scores[:, *target] = part.scores[:, *inside]
         self._scored[target] = True if part.has_data is None else part.has_data[inside]
 
-    def result(self) -> U8:
+    def result(self) -> Bands:
         """As the protocol says."""
         return self._canvas.decide(self._canvas.scores, self._scored)
 
@@ -144,26 +149,28 @@ class WeightedMerge:
 
     def __init__(self, canvas: _Canvas) -> None:
         self._canvas = canvas
-        self._rule = canvas.recipe.rule
+        recipe = canvas.recipe
+        self._margin = recipe.cells.length(recipe.rule.margin)
+        self._shape = recipe.cells.shape(recipe.lattice.shape)
         self._weight = np.zeros(canvas.window.shape, np.float32)
-        self.tiles = tuple(canvas.recipe.tiling.near(canvas.window, self._rule.margin))
+        self.tiles = tuple(recipe.tiling.near(canvas.near, recipe.rule.margin))
         """As the protocol says."""
 
     def feed(self, part: TileResult) -> None:
         """As the protocol says."""
-        canvas, tile = self._canvas, part.tile
+        canvas, tile = self._canvas, self._canvas.recipe.scored(part.tile)
         canvas.mark_valid(part)
-        reach = tile.reach(self._rule.margin).intersect(canvas.window)
+        reach = tile.reach(self._margin).intersect(canvas.window)
         if part.scores is None or reach.is_empty:
             return
         inside, target = reach.slices_in(tile.read), reach.slices_in(canvas.window)
-        weight = tile_weight(tile, canvas.lattice.shape, self._rule)[inside]
+        weight = tile_weight(tile, self._shape, self._margin)[inside]
         if part.has_data is not None:
             weight = weight * part.has_data[inside]
         canvas.scores[:, *target] += part.scores[:, *inside] * weight
         self._weight[target] += weight
 
-    def result(self) -> U8:
+    def result(self) -> Bands:
         """As the protocol says."""
         scored = self._weight > 0
         total = np.where(scored, self._weight, 1).astype(np.float32)
@@ -171,17 +178,17 @@ class WeightedMerge:
         return self._canvas.decide(scores, scored)
 
 
-def tile_weight(tile: Tile, shape: tuple[int, int], rule: TileRule) -> F32:
+def tile_weight(tile: Tile, shape: tuple[int, int], margin: int) -> F32:
     """Weight ``[H, W]`` of a tile's scores over its ``read`` window.
 
     Args:
         tile: The tile.
-        shape: The raster's, on the tile's lattice: at its edge a weight does not fall.
-        rule: Gives the margin.
+        shape: The raster's, in the tile's pixels: at its edge a weight does not fall.
+        margin: Half the length over which it falls elsewhere.
     """
     keep, read = tile.keep, tile.read
-    rows = _ramp((read.row, read.row_stop), (keep.row, keep.row_stop), shape[0], rule.margin)
-    cols = _ramp((read.col, read.col_stop), (keep.col, keep.col_stop), shape[1], rule.margin)
+    rows = _ramp((read.row, read.row_stop), (keep.row, keep.row_stop), shape[0], margin)
+    cols = _ramp((read.col, read.col_stop), (keep.col, keep.col_stop), shape[1], margin)
     return np.outer(rows, cols)
 
 

@@ -34,14 +34,17 @@ class Run:
     """On the monotonic clock, seconds."""
 
     def outcome(
-        self, artifacts: Sequence[Artifact] = (), areas: Sequence[ClassArea] = ()
+        self,
+        artifacts: Sequence[Artifact] = (),
+        areas: Sequence[ClassArea] = (),
+        pixels: int = 0,
     ) -> Outcome:
         """What it leaves, now."""
         summary = RunSummary(
             model=self.plan.recipe.card.id,
             device=self.device,
             seconds=round(time.monotonic() - self.began, 3),
-            pixels=sum(row.pixels for row in areas),
+            pixels=pixels,
             areas=tuple(areas),
             notes=(self.plan.scaling, *self.plan.notes),
         )

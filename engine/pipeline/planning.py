@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,14 @@ from engine.io.aoi import Aoi, read_aoi
 from engine.io.journal import JOURNAL, settle
 from engine.io.plausibility import check_plausible
 from engine.io.scene import open_scene
-from engine.io.source import Scene
 from engine.models.card import ModelCard
 from engine.models.catalogue import choose_model, find_card, quantity_note
 from engine.models.measure import measured
+from engine.models.precision import settle_precision
 from engine.models.store import ModelStore
 from engine.pipeline.destination import Destination
 from engine.pipeline.fingerprint import fingerprint
+from engine.pipeline.inputs import Inputs, open_inputs
 from engine.pipeline.kept import KeptPlan
 from engine.pipeline.plan import Plan, Recipe
 from engine.pipeline.sizing import DEFAULT_MEMORY, MIB, choose_size
@@ -99,7 +99,8 @@ def with_tile_size(plan: Plan, store: ModelStore, memory: int | None) -> Plan:
     if recipe.rule.fixed:
         return plan
     card = recipe.card
-    measurement = measured(card, store.path(card), recipe.device, store.root / "measurements")
+    kept = store.root / "measurements"
+    measurement = measured(card, store.path(card), recipe.device, kept, recipe.precision)
     limit = DEFAULT_MEMORY if memory is None else memory * MIB
     rule = choose_size(recipe.rule, recipe.lattice, recipe.region, measurement, limit)
     return replace(plan, recipe=replace(recipe, rule=rule))
@@ -112,20 +113,24 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         EngineError: for whatever is wrong with the request; nothing has been written then.
     """
     output = request.output
-    places = Destination.of(output)
-    places.check(output.overwrite, request.input.uris)
-    scene = open_scene(request.input)
-    places.check_spares([*scene.files, *([request.region.aoi] if request.region.aoi else [])])
-    card = _card_for(request, scene, store)
-    _check_polygons(request.polygons, card)
-    warnings = check_plausible(scene, card.input.bands, card.input.quantity, card.input.valid_range)
-    with contextlib.closing(scene.source(card.input.bands)) as source:
-        grid = source.grid
+    read = [*request.input.uris, *(uri for other in request.others for uri in other.input.uris)]
+    Destination.of(output, has_classes=False).check(output.overwrite, read)
+    card = _card_for(request, store)
+    places = Destination.of(output, has_classes=bool(card.output.classes))
+    places.check(output.overwrite, read)
+    inputs = open_inputs(card, request.input, request.others)
+    areas_of_interest = [request.region.aoi] if request.region.aoi else []
+    places.check_spares([*inputs.files, *areas_of_interest])
+    _check_results(request, card)
+    with inputs.sources():  # bands that are missing, and scenes that lie elsewhere
+        grid = inputs.grid
     aoi = read_aoi(request.region.aoi, grid) if request.region.aoi else None
     factors, scale_note = _scale(grid, card, request.input.gsd)
+    precision, precision_note = settle_precision(card, request.device, request.precision)
     recipe = Recipe(
-        input=scene.resolved,
-        files=tuple(fingerprint(uri) for uri in scene.files),
+        input=inputs.main.resolved,
+        others=inputs.others,
+        files=tuple(fingerprint(uri) for uri in inputs.files),
         card=card,
         grid=grid,
         region=_region(request, grid, aoi),
@@ -135,11 +140,44 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         rule=card.tiling,
         block=max(1, round(BLOCK_EDGE / max(factors))),
         device=request.device,
+        precision=precision,
         engine=VERSION,
     )
-    level_note = quantity_note(card, scene.profile.quantity)
-    notes = (*scene.notes, *warnings, *(n for n in (level_note, scale_note) if n))
-    return Plan(recipe, output, request.polygons, notes, scene.acquired, scene.profile.sentence)
+    notes = (*_input_notes(inputs, grid), *(n for n in (scale_note, precision_note) if n))
+    scaling = " ".join(dict.fromkeys(one.scene.profile.sentence for one in inputs.every))
+    return Plan(recipe, output, request.polygons, notes, inputs.main.acquired, scaling)
+
+
+def _input_notes(inputs: Inputs, grid: Grid) -> tuple[str, ...]:
+    """What a user should read about the scenes, each sentence once."""
+    notes: list[str] = []
+    for several, wanted in zip(inputs.given, inputs.card.inputs, strict=True):
+        for one in several:
+            scene = one.scene
+            notes += scene.notes
+            notes += check_plausible(scene, wanted.bands, wanted.quantity, wanted.valid_range)
+            level = quantity_note(inputs.card, wanted, scene.profile.quantity)
+            notes += [level] if level else []
+            moved = grid.aligned_offset(scene.grid) is None
+            how = "the nearest pixel" if wanted.is_class_map else "linear interpolation"
+            notes += [f"«{wanted.name}» is brought to the first raster's grid by {how}."] * moved
+    return tuple(dict.fromkeys(notes))
+
+
+def _check_results(request: SegmentRequest, card: ModelCard) -> None:
+    """Refuse outputs that a model of values does not have, and wrong polygon options.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
+    output = request.output
+    if not card.output.classes and (output.vector or output.probability):
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The model {card.id} gives values, not classes: it has no polygons or probabilities.",
+            "Leave out --vector and --probability.",
+        )
+    _check_polygons(request.polygons, card)
 
 
 def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
@@ -164,9 +202,10 @@ def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
         )
 
 
-def _card_for(request: SegmentRequest, scene: Scene, store: ModelStore) -> ModelCard:
+def _card_for(request: SegmentRequest, store: ModelStore) -> ModelCard:
     if request.model != "auto":
         return find_card(request.model, store)
+    scene = open_scene(request.input)
     roles = tuple(b.role for b in scene.bands if b.role)
     return choose_model(roles, scene.profile.quantity)
 

@@ -39,13 +39,39 @@ def polygon_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iter
     """
     recipe, options = plan.recipe, plan.polygons
     tolerance = options.simplify / math.sqrt(math.prod(_pixel_size(recipe)))
-    frame = Frame(recipe.region, recipe.card.output.nodata, tolerance)
+    frame = Frame(recipe.result, recipe.card.output.nodata, tolerance)
     traced = (
         trace(ClassBlock(window, classes, probability, _pixel_area(recipe, window)), frame)
         for window, classes, probability in blocks
     )
     for patches in stitch(traced, frame):
         yield _batch(plan, _refined(patches, options))
+
+
+def cell_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iterator[PolygonBatch]:
+    """Every cell as a square of its own, with its class and how sure that is.
+
+    Args:
+        plan: As ``polygon_batches``; outlines of squares are not refined.
+        blocks: As there.
+    """
+    recipe = plan.recipe
+    for window, classes, probability in blocks:
+        rows, cols = np.nonzero(classes != recipe.card.output.nodata)
+        ids = classes[rows, cols]
+        area = np.broadcast_to(_pixel_area(recipe, window), window.shape)[rows, cols]
+        kept = area >= plan.polygons.min_area
+        left, top = cols + window.col, rows + window.row
+        shapes = shapely.transform(shapely.box(left, top, left + 1, top + 1), recipe.frame.place)
+        fields = {
+            "class_id": ids.astype(np.int32),
+            "class_name": _names(plan)[ids],
+            recipe.area_field: area,
+            "confidence": (probability[rows, cols] * PROBABILITY_SCALE).astype(np.float32),
+        }
+        yield PolygonBatch(
+            shapely.orient_polygons(shapes)[kept], {k: v[kept] for k, v in fields.items()}
+        )
 
 
 def _refined(patches: Patches, options: PolygonOptions) -> Patches:
@@ -59,12 +85,12 @@ def _refined(patches: Patches, options: PolygonOptions) -> Patches:
 def _batch(plan: Plan, patches: Patches) -> PolygonBatch:
     recipe, tally = plan.recipe, patches.tally
     chosen = np.flatnonzero(np.isin(tally.class_id, _square_ids(plan)))
-    geometry = _on_map(patches, recipe.grid)
+    geometry = _on_map(patches, recipe.frame)
     area = tally.area.copy()
     if len(chosen):
         shapes = _squared(patches.outlines.shapes()[chosen], _pixel_size(recipe))
         area[chosen] *= shapely.area(shapes) / patches.outlines.areas[chosen]
-        geometry[chosen] = _upright(shapely.transform(shapes, recipe.grid.place), recipe.grid)
+        geometry[chosen] = _upright(shapely.transform(shapes, recipe.frame.place), recipe.frame)
     mean = tally.confidence / tally.pixels * PROBABILITY_SCALE
     kept = area >= plan.polygons.min_area
     fields = {
@@ -117,11 +143,11 @@ def _squared(pixels: Shapes, size: tuple[float, float]) -> Shapes:
 def _pixel_size(recipe: Recipe) -> tuple[float, float]:
     """Metres (height, width); 1 where nobody knows."""
     flat = math.sqrt(recipe.flat_pixel_area or 1.0)
-    return recipe.grid.pixel_size_m or (flat, flat)
+    return recipe.frame.pixel_size_m or (flat, flat)
 
 
 def _pixel_area(recipe: Recipe, window: Window) -> npt.NDArray[np.float64]:
     """Values of the area field for single pixels."""
-    if recipe.grid.crs is not None:
-        return pixel_areas_m2(recipe.grid, recipe.grid.crs, window)
+    if recipe.frame.crs is not None:
+        return pixel_areas_m2(recipe.frame, recipe.frame.crs, window)
     return np.array([[recipe.flat_pixel_area or 1.0]])

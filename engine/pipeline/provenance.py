@@ -16,15 +16,16 @@ COMPUTING = ("numpy", "onnxruntime", "pyproj", "rasterio", "shapely")
 def describe(plan: Plan, device: str) -> Provenance:
     """Everything that decided what the result of ``plan`` is, run on ``device`` now."""
     recipe, card = plan.recipe, plan.recipe.card
+    members = card.output.classes or card.output.values
     return Provenance(
-        title=f"{card.title}: {', '.join(c.name for c in card.output.classes)}",
+        title=f"{card.title}: {', '.join(m.name for m in members[:12])}",
         model_id=card.id,
         model_version=card.version,
         model_sha256=card.file.sha256,
         model_source=card.file.uri,
         model_license=card.license,
         plan_digest=plan.digest,
-        inputs=tuple(record_input(uri) for uri in recipe.input.uris),
+        inputs=tuple(record_input(uri) for uri in recipe.uris),
         profile=recipe.input.profile,
         scaling=plan.scaling,
         device=device,
@@ -46,6 +47,7 @@ def _options(plan: Plan) -> dict[str, object]:
         "region": to_plain(recipe.region),
         "aoi": recipe.aoi,
         "device": recipe.device,
+        "precision": recipe.precision,
         "polygons": to_plain(plan.polygons),
         "tile": to_plain(recipe.rule),
         "source_pixels_per_model_pixel": list(recipe.factors),

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from engine.contract.messages import Shard
 from engine.geo.tiling import Block, Tile
 from engine.io.aoi import read_aoi
 from engine.io.journal import settle
-from engine.io.scene import open_scene
+from engine.io.spool import Reading, Spool
 from engine.models.measure import measure_open, measured, passes_side_by_side
-from engine.models.runtime import Model, open_model
+from engine.models.runtime import Model, open_model, used_device
 from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
 from engine.pipeline.blocks import BlockStore
-from engine.pipeline.destination import Destination
 from engine.pipeline.forward import Forward, TileResult
+from engine.pipeline.inputs import months_of, open_inputs
 from engine.pipeline.merge import Merge, merge_for
 from engine.pipeline.outcome import Outcome, Run, outcome_in
 from engine.pipeline.plan import Plan
@@ -29,8 +28,9 @@ from engine.pipeline.publish import publish
 from engine.pipeline.report import Report, stop_if_cancelled
 from engine.pipeline.shards import blocks_of
 from engine.pipeline.sizing import estimate, sentence
+from engine.pipeline.tensors import Tensors
 from engine.pipeline.workplace import Workplace
-from engine.tasks.segment import SegmentTask
+from engine.tasks.task import Bands, task_for
 
 SHARED_BYTES = 192 * 2**20
 """Scores kept for blocks to come that need them too."""
@@ -58,7 +58,7 @@ def run_plan(plan: Plan, store: ModelStore, work: Path, report: Report) -> Outco
     with place.alone(report):
         outcome = outcome_in(settle(place.journal), plan)
         if outcome is None:
-            Destination.of(plan.output).check(plan.output.overwrite, plan.recipe.input.uris)
+            plan.destination.check(plan.output.overwrite, plan.recipe.uris)
             _tell_notes(plan, report)
             blocks = place.blocks(plan)
             device = _compute(plan, store, blocks, plan.recipe.blocks, report)
@@ -98,14 +98,22 @@ def _compute(
 ) -> str:
     """Make the wanted blocks that are missing; the device used."""
     missing = [b for b in wanted if not blocks.has(b.index)]
-    with _forward(plan, store) as forward:
+    with _spool(plan, blocks, report) as spool, _forward(plan, store, spool) as forward:
+        _tell_device(forward.model, report)
         if missing:
             _tell_cost(plan, forward.model, store, report)
         progress = _Progress(report, wanted, missing)
         with contextlib.closing(_results(forward, missing, report)) as results:
             for block in missing:
                 blocks.write(block.index, _merged(forward, block, results, progress))
-        return forward.model.device
+        return used_device(forward.model)
+
+
+def _tell_device(model: Model, report: Report) -> None:
+    """What the model runs on, and why not on what was tried before."""
+    for note in model.notes:
+        report.message("warning", note)
+    report.message("info", f"The model runs on {used_device(model)}.")
 
 
 def _tell_cost(plan: Plan, model: Model, store: ModelStore, report: Report) -> None:
@@ -117,8 +125,9 @@ def _tell_cost(plan: Plan, model: Model, store: ModelStore, report: Report) -> N
         known = measure_open(model)
     else:
         folder = store.root / "measurements"
-        known = measured(recipe.card, store.path(recipe.card), recipe.device, folder)
-    bands = SegmentTask(recipe.card).bands(plan.detail)
+        path = store.path(recipe.card)
+        known = measured(recipe.card, path, recipe.device, folder, recipe.precision)
+    bands = task_for(recipe.card).empty(plan.detail, (1, 1)).nbytes
     cost = estimate(recipe.rule, recipe.lattice, recipe.region, known, bands)
     report.message("info", sentence(cost))
 
@@ -152,21 +161,41 @@ def _results(forward: Forward, blocks: Sequence[Block], report: Report) -> Gener
 
     recipe = forward.recipe
     needed = [tile for block in blocks for tile in _merge(forward, block).tiles]
-    tile_bytes = 4 * len(recipe.card.output.classes) * recipe.rule.size**2
+    tile_bytes = 4 * recipe.card.output.channels * recipe.cells.length(recipe.rule.size) ** 2
     return map_ahead(
         passed, needed, passes_side_by_side(forward.model.device), SHARED_BYTES // tile_bytes
     )
 
 
 @contextlib.contextmanager
-def _forward(plan: Plan, store: ModelStore) -> Iterator[Forward]:
+def _forward(plan: Plan, store: ModelStore, spool: Spool) -> Iterator[Forward]:
     recipe = plan.recipe
-    source = open_scene(recipe.input).source(recipe.card.input.bands)
-    with contextlib.closing(source):
-        model = open_model(recipe.card, store.path(recipe.card), recipe.device, threads=1)
+    inputs = open_inputs(recipe.card, recipe.input, recipe.others)
+    with inputs.sources(spool) as sources:
+        path = store.path(recipe.card)
+        model = open_model(recipe.card, path, recipe.device, 1, recipe.precision)
         with contextlib.closing(model):
             aoi = read_aoi(recipe.aoi, recipe.grid) if recipe.aoi else None
-            yield Forward(recipe, source, model, SegmentTask(recipe.card), aoi, plan.detail)
+            tensors = Tensors(recipe, sources, months_of(inputs.dates))
+            yield Forward(recipe, tensors, model, task_for(recipe.card), aoi, plan.detail)
+
+
+@contextlib.contextmanager
+def _spool(plan: Plan, blocks: BlockStore, report: Report) -> Iterator[Spool]:
+    """Copies of the input that are read instead, where it cannot be read in part."""
+    recipe = plan.recipe
+    edge = round(recipe.rule.size * max(recipe.factors))
+    group = max(round(recipe.block * max(recipe.factors)), edge)
+    reading = Reading(recipe.tiling.count, edge, group, os.cpu_count() or 1)
+    with tempfile.TemporaryDirectory(
+        prefix=".input-", dir=blocks.folder, ignore_cleanup_errors=True
+    ) as folder:
+        yield Spool(
+            Path(folder),
+            reading,
+            tell=lambda text: report.message("info", text),
+            between=lambda: stop_if_cancelled(report),
+        )
 
 
 def _merge(forward: Forward, block: Block) -> Merge:
@@ -175,7 +204,7 @@ def _merge(forward: Forward, block: Block) -> Merge:
 
 def _merged(
     forward: Forward, block: Block, results: Iterator[TileResult], progress: _Progress
-) -> npt.NDArray[np.uint8]:
+) -> Bands:
     merge = _merge(forward, block)
     own = {tile.index for tile in block.tiles}
     for tile in merge.tiles:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.contract.errors import EngineError, ErrorCode
 from engine.models.card import ModelCard
+from engine.tasks.scores import check_numbers
+from engine.tasks.task import Detail
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -20,45 +19,21 @@ PROBABILITY_SCALE = 0.004
 PROBABILITY_NODATA = 255
 
 
-Detail = Literal["class", "confidence", "every"]
-"""What is wanted beside the class: nothing, its probability, or that of every class too."""
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """``stored * gain + bias``: stored numbers to the network's input, band by band."""
-
-    gain: F32
-    """``[C, 1, 1]``"""
-    bias: F32
-    """``[C, 1, 1]``"""
-
-    def __call__(self, stored: npt.NDArray[Any], has_data: npt.NDArray[np.bool_] | None) -> F32:
-        """Encode ``[C, H, W]``; pixels without data (None: there are none) get the bands' mean."""
-        encoded: F32 = np.multiply(stored, self.gain, dtype=np.float32)
-        encoded += self.bias
-        if has_data is not None:
-            encoded[:, ~has_data] = 0
-        return encoded
-
-
 @dataclass(frozen=True)
 class SegmentTask:
-    """Encodes and decides for one model card."""
+    """See ``task.Task``: class ids and, on demand, stored probabilities."""
 
     card: ModelCard
-
-    def encoding(self, scale: Sequence[float], offset: Sequence[float]) -> Encoding:
-        """The encoding of bands whose physical values are ``stored * scale + offset``."""
-        rule = self.card.input.normalisation
-        mean, std = np.asarray(rule.mean, np.float64), np.asarray(rule.std, np.float64)
-        gain = np.asarray(scale) / std
-        bias = (np.asarray(offset) - mean) / std
-        return Encoding(_per_band(gain), _per_band(bias))
 
     def bands(self, detail: Detail) -> int:
         """How many bands ``decide`` gives."""
         return {"class": 1, "confidence": 2, "every": 2 + len(self.card.output.classes)}[detail]
+
+    def empty(self, detail: Detail, shape: tuple[int, int]) -> U8:
+        """The card's nodata value, and nodata probabilities."""
+        bands = np.full((self.bands(detail), *shape), PROBABILITY_NODATA, np.uint8)
+        bands[0] = self.card.output.nodata
+        return bands
 
     def activate(self, raw: F32) -> F32:
         """The network's numbers ``[N, C, H, W]`` as one probability a class, ``[N, K, H, W]``."""
@@ -71,7 +46,7 @@ class SegmentTask:
         return scores
 
     def decide(self, scores: F32, valid: npt.NDArray[np.bool_], detail: Detail) -> U8:
-        """The likeliest class of scores ``[K, H, W]``; the first one of equals.
+        """The class of scores ``[K, H, W]``; the first one of equals.
 
         Returns:
             ``[B, H, W]``: class ids (the card's nodata value where not ``valid``); with
@@ -81,13 +56,7 @@ class SegmentTask:
         Raises:
             EngineError: ``MODEL_FAILED`` when the model gave no numbers.
         """
-        index, best = _argmax(scores)
-        if not np.isfinite(best.min(initial=0)):
-            raise EngineError(
-                ErrorCode.MODEL_FAILED,
-                f"The model {self.card.id} gave values that are not numbers.",
-                "Check the input's scaling, or use another model or device.",
-            )
+        index, best = self._chosen(scores)
         ids = np.asarray([c.id for c in self.card.output.classes], np.uint8)
         kept = [ids[index]]
         if detail != "class":
@@ -99,9 +68,18 @@ class SegmentTask:
         bands[1:, ~valid] = PROBABILITY_NODATA
         return bands
 
-
-def _per_band(values: npt.NDArray[np.float64]) -> F32:
-    return values.astype(np.float32)[:, None, None]
+    def _chosen(self, scores: F32) -> tuple[U8, F32]:
+        """Index of the class decided and its score."""
+        index, best = _argmax(scores)
+        check_numbers(self.card.id, best)
+        threshold = self.card.output.threshold
+        if threshold is None:
+            return index, best
+        if len(scores) == 2:  # noqa: PLR2004 - two classes: the second one or not
+            index = (scores[1] >= threshold).astype(np.uint8)
+        else:
+            index[best < threshold] = 0
+        return index, np.take_along_axis(scores, index[None].astype(np.intp), axis=0)[0]
 
 
 def _argmax(scores: F32) -> tuple[U8, F32]:

@@ -27,7 +27,8 @@ PROFILES = (
     *("rgb8", "raw"),
 )
 """The engine's input profiles, but for ``custom``, which has a field of its own."""
-DEVICES = (AUTO, "cpu", "cuda")
+DEVICES = (AUTO, "cpu", "cuda", "tensorrt", "coreml", "directml", "openvino")
+PRECISIONS = ("exact", "fast")
 HIGHEST_SUN = 90.0
 
 
@@ -83,6 +84,7 @@ def _refinements() -> List[QgsProcessingParameterDefinition]:
             fileFilter="Models (*.onnx *.json)",
         ),
         choice("DEVICE", "Device", DEVICES),
+        choice("PRECISION", "Precision: exact, or fast with fewer digits", PRECISIONS),
     ]
 
 

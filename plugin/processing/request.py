@@ -11,6 +11,7 @@ from ...engine.contract.messages import (
     InputSpec,
     OutputSpec,
     PolygonOptions,
+    Precision,
     Region,
     SegmentRequest,
 )
@@ -40,6 +41,7 @@ class SegmentForm:
     bands: str = ""
     min_area: float = 0.0
     device: str = "auto"
+    precision: Precision = "exact"
     vector: Optional[str] = None
     probability: Optional[str] = None
 
@@ -70,6 +72,7 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
         model=form.model,
         region=Region(bounds=form.extent, aoi=form.mask),
         device=form.device,
+        precision=form.precision,
         polygons=PolygonOptions(min_area=form.min_area),
     )
 

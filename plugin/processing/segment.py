@@ -138,6 +138,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
             bands=self.parameterAsString(parameters, "BANDS", context),
             min_area=self.parameterAsDouble(parameters, "MIN_AREA", context),
             device=self.parameterAsEnumString(parameters, "DEVICE", context),
+            precision=self.parameterAsEnumString(parameters, "PRECISION", context),
         )
 
     def _add_outputs(self, parameters, context) -> None:

@@ -6,6 +6,7 @@ PARAMETERS = (
     ("--input-profile", "the parameter «Input profile»"),
     ("--bands", "the parameter «Bands by role»"),
     ("--device", "the parameter «Device»"),
+    ("--precision", "the parameter «Precision»"),
     ("--model", "the parameter «Model»"),
     ("--memory", "a computer with more memory"),
     ("--overwrite", "another output name"),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmark.progress import tell
 from benchmark.workload import Workload
-from engine.contract.messages import ModelClass, TaskName
+from engine.contract.messages import ModelClass
 from engine.geo.tiling import TileRule
-from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
+from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Transform
 from engine.models.cardfile import card_to_json
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -90,14 +90,16 @@ def _card(name: str, file: ModelFile) -> ModelCard:
         version="1",
         title=f"Benchmark ({name})",
         summary="Dark, bright and textured ground; made to be measured, not to be used.",
-        task=TaskName.SEGMENT,
-        input=ModelInput(
-            bands=("red", "green", "blue"),
-            quantity="rgb",
-            valid_range=(0.0, 1.0),
-            normalisation=Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-            gsd=0.1,
-            gsd_range=(0.05, 0.2),
+        tasks=("semantic-segmentation",),
+        inputs=(
+            ModelInput(
+                bands=("red", "green", "blue"),
+                quantity="rgb",
+                valid_range=(0.0, 1.0),
+                transforms=(Transform("z-score", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),),
+                gsd=0.1,
+                gsd_range=(0.05, 0.2),
+            ),
         ),
         tiling=RULES[name],
         merge="crop",

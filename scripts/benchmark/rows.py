@@ -10,6 +10,7 @@ from benchmark.limits import BASE_TILE
 from benchmark.models import CLASSES
 from benchmark.polygons import judge
 from benchmark.seams import difference, whole_image, wrong_nodata
+from benchmark.shapes import QUICKER, REFERENCE, SHAPES, run_shape
 from benchmark.timing import Bench, Scale, Timing, as_record
 
 MEMORY_MIB = {"unet": 1500, "tiny": 700}
@@ -18,6 +19,8 @@ POLYGONS_MIB = 1000
 POLYGONS_S = 60
 RATIOS = {"unet": 1.25, "tiny": 1.6}
 OVERLAP = 1.2
+WORK = 1.5
+"""Processor seconds per pixel of an odd raster over those of an ordinary one."""
 INNER_PERCENT, BORDER_PERCENT = 0.05, 0.1
 EXACT = 1e-9
 
@@ -179,6 +182,23 @@ def nodata_row(bench: Bench, _scale: Scale, found: Findings) -> None:
     found.record["wrong_nodata_pixels"] = wrong
 
 
+def shapes_row(bench: Bench, scale: Scale, found: Findings) -> None:
+    """Rasters of odd shapes and layouts: bounded memory, and no more work than a tiled one."""
+    ordinary = 0.0
+    for name, full in SHAPES.items():
+        shape = full if scale.bars else full.smaller(QUICKER)
+        run = run_shape(bench, name, shape)
+        work = run.cpu / shape.pixels * 1e6
+        ordinary = work if name == REFERENCE else ordinary
+        title = f"{name}, {shape.height} x {shape.width} x {shape.bands} ({run.exit:.0f} s)"
+        bar = (f"≤ {WORK}", work / ordinary <= WORK) if scale.bars else ("", None)
+        found.checks += [
+            _memory(title, run.peak_mib, MEMORY_MIB["tiny"]),
+            Check(f"{title}: work per pixel / {REFERENCE}", f"{work / ordinary:.2f}", *bar),
+        ]
+        found.record[f"shape {name}"] = asdict(shape) | asdict(run) | {"cpu_s_per_mpix": work}
+
+
 Measure = Callable[[Bench, Scale, Findings], None]
 ROWS: dict[str, Measure] = {
     "unet": speed_row("unet"),
@@ -186,6 +206,7 @@ ROWS: dict[str, Measure] = {
     "seams": seams_row,
     "nodata": nodata_row,
     "polygons": polygons_row,
+    "shapes": shapes_row,
     "tiny-40k": large_row("tiny"),
     "unet-40k": large_row("unet"),
 }

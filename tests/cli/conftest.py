@@ -14,9 +14,9 @@ import rasterio
 from onnx import TensorProto, helper, numpy_helper
 from rasterio.transform import from_origin
 
-from engine.contract.messages import ModelClass, TaskName
+from engine.contract.messages import ModelClass
 from engine.geo.tiling import TileRule
-from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
+from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Transform
 from engine.models.cardfile import card_to_json
 
 BANDS = ("red", "nir")
@@ -129,9 +129,16 @@ def model(tmp_path):
             version="1",
             title="Mean",
             summary="Which band is brighter.",
-            task=TaskName.SEGMENT,
-            input=ModelInput(
-                BANDS, "reflectance", (-0.2, 2), Normalisation((0, 0), (1, 1)), 10, (8, 12)
+            tasks=("semantic-segmentation",),
+            inputs=(
+                ModelInput(
+                    BANDS,
+                    "reflectance",
+                    (-0.2, 2),
+                    (Transform("z-score", (0, 0), (1, 1)),),
+                    10,
+                    (8, 12),
+                ),
             ),
             tiling=TileRule(64, 4, 4),
             merge="crop",

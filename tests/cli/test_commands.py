@@ -26,11 +26,45 @@ def test_the_models_are_listed_and_shown(swath):
         assert model["license"] in shown.out
 
 
-@pytest.mark.parametrize("verb", ["show", "install"])
+@pytest.mark.parametrize("verb", ["show", "install", "measure"])
 def test_an_unknown_model_is_answered_with_the_nearest(swath, verb):
     said = swath("models", verb, "clouds-6band-l1")
     assert (said.code, said.error) == (2, "MODEL_NOT_FOUND")
     assert "clouds-6band-l1c" in said.err
+
+
+def test_a_model_is_measured_once_beside_its_card(swath, state, model):
+    path = model(passes=2)
+    said = swath("models", "measure", path)
+    assert said.code == 0
+    rows = [line.split() for line in said.out.splitlines()]
+    assert ["margin", "for", "equal", "scores", "2", "4"] in rows
+    assert ["stride", "1", "4"] in rows
+    assert said.out.splitlines()[-1] == "The card's tiling is safe."
+    kept = {p: p.stat().st_mtime_ns for p in (state / "models" / "measurements").iterdir()}
+    found = swath("models", "measure", path, "--json").json
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert [point["size"] for point in found["speed"]["points"]] == [64]
+    assert (found["field"]["margin"], found["field"]["stride"]) == (2, 1)
+    assert (found["advice"]["merge"], found["advice"]["warnings"]) == ("crop", [])
+
+
+def test_a_margin_that_is_too_small_is_warned_of(swath, model):
+    path = model(passes=3).with_suffix(".json")
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card["swath:tiling"]["margin"] = 0
+    path.write_text(json.dumps(card), encoding="utf-8")
+    said = swath("models", "measure", path)
+    assert said.code == 0
+    assert "warning: Seams will show: beyond the card's margin of 0, " in said.out
+
+
+def test_what_cannot_be_measured_says_why(swath, model):
+    said = swath("models", "measure", "clouds-6band-l1c")
+    assert (said.code, said.error) == (2, "MODEL_NOT_INSTALLED")
+    said = swath("models", "measure", model(), "--device", "abacus")
+    assert (said.code, said.error) == (2, "DEVICE_UNAVAILABLE")
+    assert said.out == ""
 
 
 def test_the_doctor_finds_a_healthy_engine_ready(swath, state):

@@ -19,6 +19,7 @@ COMMANDS = [
     "models list",
     "models show",
     "models install",
+    "models measure",
     "jobs",
     "jobs list",
     "jobs show",

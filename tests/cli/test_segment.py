@@ -289,6 +289,23 @@ def test_a_bad_option_is_a_sentence_and_leaves_no_file(segment, scene, tmp_path,
     assert left(folder) == []
 
 
+def test_a_word_that_is_no_device_is_refused_before_there_is_a_job(segment, swath, scene, tmp_path):
+    said = segment(scene(), tmp_path / "out.tif", then=["--device", "foo"])
+    assert (said.code, said.error) == (2, "DEVICE_UNAVAILABLE")
+    assert "«foo» is not a device" in said.err
+    assert swath("jobs", "list", "--json").json["jobs"] == []
+
+
+def test_a_fast_run_is_one_or_says_that_it_is_none(segment, scene, tmp_path):
+    said = segment(scene(), tmp_path / "out.tif", "--precision", "fast", "--device", "cpu")
+    assert said.code == 0
+    is_told = "although --precision fast was asked for" in said.err
+    device = "cpu" if is_told else "cpu (bfloat16 by OpenVINO"
+    item = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert item["properties"]["swath:device"].startswith(device)
+    assert item["properties"]["swath:options"]["precision"] == ("exact" if is_told else "fast")
+
+
 def test_a_model_that_was_changed_is_refused(swath, model, scene, tmp_path):
     net = model()
     data = bytearray(net.read_bytes())

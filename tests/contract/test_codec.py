@@ -1,5 +1,4 @@
 import dataclasses
-import enum
 import inspect
 import json
 import pickle
@@ -42,7 +41,9 @@ def values(kind):
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return st.builds(kind, **{f.name: values(hints[f.name]) for f in dataclasses.fields(kind)})
-    return st.sampled_from(kind) if issubclass(kind, enum.Enum) else SCALARS[kind]
+    if origin is typing.Literal:
+        kind = args
+    return SCALARS[kind] if kind in SCALARS else st.sampled_from(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

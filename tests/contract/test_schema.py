@@ -27,6 +27,8 @@ def type_name(kind):
         return f"[{', '.join(map(type_name, args))}]"
     if origin is dict:
         return f"object of {type_name(args[1])}"
+    if origin is typing.Literal:
+        return " or ".join(f"'{word}'" for word in args)
     return kind.__name__
 
 

@@ -149,7 +149,7 @@ def test_quantities_are_averaged_and_scaled(tmp_path):
 
 
 def test_units_and_floats_with_nan(tmp_path):
-    layout = RasterLayout("float32", float("nan"), ("agb",), "average", units="Mg/ha")
+    layout = RasterLayout("float32", float("nan"), ("agb",), "average", units=("Mg/ha",))
     pixels = np.full((1, 30, 40), 7.25, np.float32)
     pixels[0, 3, 4] = np.nan
     with rasterio.open(write(tmp_path / "f.tif", pixels, layout)) as raster:
@@ -212,7 +212,7 @@ def test_a_tile_that_was_never_written_is_noticed(tmp_path):
             np.ones((1, 512, 1024), np.uint8), window=rasterio.windows.Window(0, 0, 1024, 512)
         )
     with pytest.raises(cog._IncompleteFileError):
-        cog._check_whole(path)
+        cog._check_whole(path, 512)
 
 
 def test_a_truncated_file_is_noticed(tmp_path):
@@ -220,7 +220,7 @@ def test_a_truncated_file_is_noticed(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - 100])
     with pytest.raises(cog._IncompleteFileError):
-        cog._check_whole(path)
+        cog._check_whole(path, 512)
 
 
 WRITER = """

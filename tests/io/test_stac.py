@@ -31,7 +31,7 @@ from engine.io.stac import (
 
 CLASSES = (ModelClass(0, "clear", "#1f9e5a"), ModelClass(2, "Cloud shadow, dünn", "#404060"))
 LEGEND = RasterLayout("uint8", 255, ("class",), "mode", CLASSES)
-SHARES = RasterLayout("float32", float("nan"), ("a", "b"), "average", scale=0.5, units="1")
+SHARES = RasterLayout("float32", float("nan"), ("a", "b"), "average", scale=0.5, units=("1",))
 GRID = Grid(pyproj.CRS.from_epsg(32633).to_wkt(), Affine(10, 0, 5e5, 0, -10, 5e6), shape=(300, 200))
 PROVENANCE = Provenance(
     title="Clouds",

@@ -33,3 +33,11 @@ def test_a_shard_needs_a_folder_that_others_find(submit):
 def test_the_folder_of_the_blocks_is_an_absolute_path(submit, work):
     with pytest.raises(EngineError, match="not absolute"):
         check_submission(with_part(submit(), work=work))
+
+
+@pytest.mark.parametrize("device", ["foo", "CUDA", "cuda:one"])
+def test_a_word_that_is_no_device_is_refused_at_once(submit, device):
+    with pytest.raises(EngineError) as caught:
+        check_submission(submit(device=device))
+    assert caught.value.code is ErrorCode.DEVICE_UNAVAILABLE
+    assert device in caught.value.message

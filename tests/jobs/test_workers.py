@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.contract.errors import ErrorCode
 from engine.contract.messages import JobState
 from engine.jobs.workers import Supervisor, share, worker_command
+from engine.models.devices import NAMES
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_the_real_worker_runs_apart_from_the_environment(state):
     assert command[4:] == ["--state", str(state), "--job", "7"]
 
 
-devices = st.sampled_from(["auto", "cpu", "cuda", "cuda:0", "cuda:1"])
+devices = st.sampled_from([*NAMES, "cuda:0", "cuda:1"])
 
 
 @given(one=devices, other=devices)
@@ -128,7 +129,9 @@ def test_sharing_a_device_is_mutual(one, other):
     assert share("auto", other)
 
 
-def test_the_first_gpu_has_two_names():
+def test_the_first_gpu_and_the_cpu_have_other_names():
     assert share("cuda", "cuda:0")
+    assert share("tensorrt", "cuda:0")
+    assert share("openvino", "cpu")
     assert not share("cuda", "cuda:1")
     assert not share("cpu", "cuda")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from engine.contract.messages import ModelClass, TaskName
+from engine.contract.messages import ModelClass
 from engine.geo.tiling import TileRule
-from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
+from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Transform
 from engine.models.index_settings import IndexSettings
 from engine.models.store import ModelStore
 
@@ -92,14 +92,16 @@ def make_card():
             version="1.2",
             title="Nets",
             summary="Finds nets.",
-            task=TaskName.SEGMENT,
-            input=ModelInput(
-                ("red", "nir"),
-                "toa_reflectance",
-                (-0.2, 2.0),
-                Normalisation((0.1, 0.2), (0.3, 0.4)),
-                10.0,
-                (8.0, 12.5),
+            tasks=("semantic-segmentation",),
+            inputs=(
+                ModelInput(
+                    ("red", "nir"),
+                    "toa_reflectance",
+                    (-0.2, 2.0),
+                    (Transform("z-score", (0.1, 0.2), (0.3, 0.4)),),
+                    10.0,
+                    (8.0, 12.5),
+                ),
             ),
             tiling=TileRule(32, 4, 4),
             merge="crop",

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import ModelClass, TaskName
+from engine.contract.messages import ModelClass
 from engine.geo.tiling import TileRule
-from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
+from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Transform
 from engine.models.cardfile import card_from_json, card_to_json, read_card
 from engine.models.catalogue import CARDS
 
@@ -37,14 +37,16 @@ def cards(draw):
         version=draw(TEXT),
         title=draw(TEXT),
         summary=draw(TEXT),
-        task=TaskName.SEGMENT,
-        input=ModelInput(
-            tuple(bands),
-            draw(st.sampled_from(["toa_reflectance", "rgb", "raw"])),
-            (bounds[0], bounds[1]),
-            Normalisation(draw(vector), draw(spread)),
-            gsd,
-            (low, high),
+        tasks=("semantic-segmentation",),
+        inputs=(
+            ModelInput(
+                tuple(bands),
+                draw(st.sampled_from(["toa_reflectance", "rgb", "raw"])),
+                (bounds[0], bounds[1]),
+                (Transform("z-score", draw(vector), draw(spread)),),
+                gsd,
+                (low, high),
+            ),
         ),
         tiling=TileRule(stride * 8, draw(st.integers(0, stride * 3)), stride, draw(st.booleans())),
         merge="crop",
@@ -88,15 +90,15 @@ WRONG = [
     (("id",), "Has Spaces", "$.id"),
     (("id",), "../up", "$.id"),
     (("mlm:name",), " ", "$.mlm:name"),
-    (("mlm:tasks",), ["regression"], "$.mlm:tasks"),
+    (("mlm:tasks",), ["cooking"], "$.mlm:tasks"),
     (("mlm:tasks",), "semantic-segmentation", "$.mlm:tasks"),
     (("mlm:input",), [], "$.mlm:input"),
     ((*IN, "bands"), ["red", "red", "nir", "blue"], "$.mlm:input[0].bands"),
-    ((*IN, "bands"), ["red"], "$.mlm:input[0].input.shape"),
+    ((*IN, "bands"), ["red"], "$.mlm:input[0].value_scaling"),
     ((*IN, "input", "shape"), [-1, 4, 128, 256], "$.mlm:input[0].input.shape"),
-    ((*IN, "value_scaling"), [], "$.mlm:input[0].value_scaling"),
+    ((*IN, "value_scaling"), {}, "$.mlm:input[0].value_scaling"),
     ((*IN, "value_scaling", 1, "stddev"), 0, "$.mlm:input[0].value_scaling[1].stddev"),
-    ((*IN, "value_scaling", 2, "type"), "min-max", "$.mlm:input[0].value_scaling[2].type"),
+    ((*IN, "value_scaling", 2, "type"), "decibel", "$.mlm:input[0].value_scaling[2].type"),
     ((*IN, "value_scaling", 0, "mean"), True, "$.mlm:input[0].value_scaling[0].mean"),
     ((*IN, "value_scaling", 0, "mean"), float("nan"), "$.mlm:input[0].value_scaling[0].mean"),
     ((*IN, "gsd"), "30", "$.mlm:input[0].gsd"),

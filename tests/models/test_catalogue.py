@@ -38,8 +38,8 @@ def test_cloud_cards_hold_what_the_package_says(card):
     assert card.file.uri == (f"pypi://ukis-csmask==1.0.0/ukis_csmask/model_{bands}b_{level}.onnx")
     first = {"l1c": (0.27552253007888794, 0.24488002061843872)}
     first["l2a"] = (0.26681777834892273, 0.33637598156929016)
-    scores = card.input.normalisation
-    assert (scores.mean[0], scores.std[0]) == first[level]
+    scores = card.input.transforms[0]
+    assert (scores.first[0], scores.second[0]) == first[level]
     assert [c.name for c in card.output.classes] == ["clear", "cloud", "shadow"]
     assert card.license == "Apache-2.0"
     assert card.not_for
@@ -99,7 +99,8 @@ def test_what_is_missing_is_said(roles, quantity, says):
     ],
 )
 def test_notes_on_the_quantity(quantity, says):
-    note = quantity_note(choose_model(SIX, TOA), quantity)
+    card = choose_model(SIX, TOA)
+    note = quantity_note(card, card.input, quantity)
     assert note is None if says is None else says in note
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.models.onnx_file import has_external_data
+from engine.models.onnx_file import needs_of
 from engine.models.runtime import open_model
 
 ANY = ["batch", 2, "h", "w"]
@@ -174,14 +174,14 @@ def test_words_that_are_no_device(opened, name):
 
 
 def test_external_data_is_found_by_reading(onnx, weight):
-    assert has_external_data(onnx(weight, ANY, external=True))
-    assert not has_external_data(onnx(weight, ANY))
+    assert needs_of(onnx(weight, ANY, external=True)).other_files
+    assert not needs_of(onnx(weight, ANY)).other_files
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_can_be_looked_into(content):
     with contextlib.suppress(ValueError):
-        assert has_external_data(content) in (True, False)
+        needs_of(content)
 
 
 @given(cut=st.floats(0, 1), flip=st.integers(0, 255))
@@ -189,4 +189,4 @@ def test_damaged_models_can_be_looked_into(onnx, weight, cut, flip):
     content = bytearray(onnx(weight, ANY, external=True))
     content[int(cut * (len(content) - 1))] ^= flip
     with contextlib.suppress(ValueError):
-        has_external_data(bytes(content))
+        needs_of(bytes(content))

@@ -16,10 +16,9 @@ from engine.contract.messages import (
     ModelClass,
     OutputSpec,
     SegmentRequest,
-    TaskName,
 )
 from engine.geo.tiling import TileRule
-from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
+from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Transform
 from engine.models.cardfile import card_to_json
 from engine.models.store import ModelStore
 from engine.pipeline.planning import make_plan
@@ -62,14 +61,14 @@ def save_network(path, size):
 def make_card(path, rule):
     """The card of a saved network."""
     data = path.read_bytes()
-    unscaled = Normalisation((0, 0), (1, 1))
+    unscaled = (Transform("z-score", (0, 0), (1, 1)),)
     return ModelCard(
         id="box",
         version="1",
         title="Box",
         summary="A test network",
-        task=TaskName.SEGMENT,
-        input=ModelInput(BANDS, "reflectance", (-0.2, 2), unscaled, 10, (8, 12)),
+        tasks=("semantic-segmentation",),
+        inputs=(ModelInput(BANDS, "reflectance", (-0.2, 2), unscaled, 10, (8, 12)),),
         tiling=rule,
         merge="crop",
         output=ModelOutput(CLASSES, "softmax"),

@@ -24,7 +24,7 @@ from engine.jobs.keeping import ABANDONED, clean
 from engine.jobs.run import run_job
 from engine.jobs.store import JobStore
 from engine.models.measure import passes_side_by_side
-from engine.models.onnx_model import OnnxModel
+from engine.models.network_model import NetworkModel
 from engine.pipeline.blocks import BlockStore
 from engine.pipeline.kept import KeptPlan
 from engine.pipeline.planning import settled_plan
@@ -226,7 +226,7 @@ def test_what_is_published_is_not_done_again(bench, whole, monkeypatch):
     found = contents(folder)
     assert found == whole
     (folder / "out_areas.csv").write_text("edited by the user meanwhile")
-    monkeypatch.setattr(OnnxModel, "predict", None)
+    monkeypatch.setattr(NetworkModel, "predict", None)
     bench.jobs.requeue(job_id)
     job = bench.finished(job_id)
     assert {a.role for a in job.artifacts} >= {"raster", "vector"}
@@ -238,7 +238,7 @@ def test_a_file_that_the_user_put_there_meanwhile_is_told_of_before_any_work(ben
     folder, job_id = killed(bench, "meanwhile", "rename", 3)
     bench.jobs.mark_interrupted()
     (folder / "out.tif").write_text("precious")
-    monkeypatch.setattr(OnnxModel, "predict", None)
+    monkeypatch.setattr(NetworkModel, "predict", None)
     bench.jobs.requeue(job_id)
     job = run_job(bench.jobs, job_id)
     assert (job.state, job.error.code) == (JobState.FAILED, ErrorCode.OUTPUT_EXISTS)
@@ -266,13 +266,13 @@ def test_two_shards_at_once_and_the_rest_give_what_one_run_gives(bench, whole, m
 
 def count_passes(monkeypatch):
     """A list that grows by one with every forward pass."""
-    real, passes = OnnxModel.predict, []
+    real, passes = NetworkModel.predict, []
 
     def counted(self, batch):
         passes.append(threading.current_thread().name)
         return real(self, batch)
 
-    monkeypatch.setattr(OnnxModel, "predict", counted)
+    monkeypatch.setattr(NetworkModel, "predict", counted)
     return passes
 
 
@@ -385,7 +385,7 @@ class Cancelled(Silence):
 
 def test_after_a_cancellation_only_the_passes_in_hand_end(lab, monkeypatch):
     plan = lab.plan(lab.scene(lab.data(1200, 600)), lab.card())
-    stop, real, begun, ended = threading.Event(), OnnxModel.predict, [], []
+    stop, real, begun, ended = threading.Event(), NetworkModel.predict, [], []
     side_by_side = passes_side_by_side("cpu")
 
     def slow(self, batch):
@@ -397,7 +397,7 @@ def test_after_a_cancellation_only_the_passes_in_hand_end(lab, monkeypatch):
         ended.append(time.monotonic())
         return answer
 
-    monkeypatch.setattr(OnnxModel, "predict", slow)
+    monkeypatch.setattr(NetworkModel, "predict", slow)
     threads = set(threading.enumerate())
     report = Cancelled(stop)
     with pytest.raises(CancelledError):

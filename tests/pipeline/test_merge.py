@@ -7,18 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.geo.cells import Cells
 from engine.geo.chip import Chip
 from engine.geo.lattice import Lattice
 from engine.geo.tiling import TileRule, Tiling
 from engine.geo.window import Window
 from engine.pipeline.forward import TileResult
 from engine.pipeline.merge import merge_for, tile_weight
+from engine.pipeline.plan import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Output:
     classes: tuple = ("a", "b")
     nodata: int = 255
+    channels: int = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +49,16 @@ class Sketch:
     rule: TileRule
     card: Need
 
+    cells: Cells = dataclasses.field(default_factory=Cells)
     stands_alone: bool = False
 
-    @property
-    def tiling(self):
-        return Tiling(self.lattice.shape, self.lattice.cover(self.region), self.rule)
-
-    def window_of(self, block):
-        return self.lattice.owned(block.window).intersect(self.region)
+    is_on_lattice = Recipe.is_on_lattice
+    tiling = Recipe.tiling
+    result = Recipe.result
+    window_of = Recipe.window_of
+    delivered = Recipe.delivered
+    scored = Recipe.scored
+    _covered = Recipe._covered
 
 
 def sketch(shape, region, rule, merge, factors=(1.0, 1.0)):
@@ -124,7 +129,7 @@ def test_weights_of_neighbours_add_up_to_one(length):
     tiling = Tiling((1, length), Window(0, 0, 1, length), rule)
     total = np.zeros((1, length), np.float32)
     for tile in tiling.tiles():
-        total[tile.read.slices] += tile_weight(tile, (1, length), rule)
+        total[tile.read.slices] += tile_weight(tile, (1, length), rule.margin)
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 

@@ -17,14 +17,14 @@ import rasterio.shutil
 from engine.io.journal import Move
 from engine.jobs import worker
 from engine.jobs.store import JobStore
-from engine.models.onnx_model import OnnxModel
+from engine.models.network_model import NetworkModel
 from engine.pipeline.blocks import BlockStore
 from engine.pipeline.workplace import Workplace
 
 STEPS = [
     # phase, where, what, seconds that it takes longer
     ("reading", rasterio.io.DatasetReader, "read", 0.004),
-    ("forward", OnnxModel, "predict", 0.008),
+    ("forward", NetworkModel, "predict", 0.008),
     ("block", BlockStore, "write", 0.01),
     ("cog", rasterio.io.DatasetWriter, "write", 0.01),
     ("cog", rasterio.shutil, "copy", 0.03),

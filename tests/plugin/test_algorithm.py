@@ -92,6 +92,7 @@ def test_all_that_it_takes_is_a_layer(layer, state):
     assert "VECTOR" not in results
     request = last_request(state)
     assert request["input"]["profile"] == request["model"] == request["device"] == "auto"
+    assert request["precision"] == "exact"
     assert request["region"] == {"bounds": None, "bounds_crs": None, "aoi": None}
 
 
@@ -105,6 +106,7 @@ def test_everything_filled_in_arrives_at_the_engine(layer, state, tmp_path):
         MIN_AREA=900,
         NODATA=0,
         DEVICE="cpu",
+        PRECISION="fast",
         OUTPUT=str(tmp_path / "k l.tif"),
         VECTOR=str(tmp_path / "pölygons.gpkg"),
         PROBABILITY=str(tmp_path / "p.tif"),
@@ -114,6 +116,7 @@ def test_everything_filled_in_arrives_at_the_engine(layer, state, tmp_path):
     assert request["input"]["profile"] == "landsat-c1-l1:sun_elevation=64.5"
     assert request["input"]["bands"] == {"red": "1", "nir": "2"}
     assert (request["polygons"]["min_area"], request["device"]) == (900.0, "cpu")
+    assert request["precision"] == "fast"
     assert (request["input"]["nodata"], request["input"]["gsd"]) == (0.0, None)
     assert results["VECTOR"] == str(tmp_path / "pölygons.gpkg")
     assert QgsVectorLayer(results["VECTOR"], "x").featureCount() == 2

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import ModelClass, TaskName
+from engine.contract.messages import ModelClass
 from engine.geo.tiling import TileRule
-from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Normalisation
+from engine.models.card import ModelCard, ModelFile, ModelInput, ModelOutput, Transform
+from engine.models.encode import encoding_of
 from engine.tasks.segment import PROBABILITY_SCALE, SegmentTask
 
 
@@ -14,9 +15,16 @@ def card(activation="softmax", classes=((0, "clear"), (7, "cloud"), (9, "shadow"
         version="1",
         title="t",
         summary="",
-        task=TaskName.SEGMENT,
-        input=ModelInput(
-            ("red", "nir"), "raw", (0, 1), Normalisation((0.5, 1), (0.25, 2)), 10, (5, 20)
+        tasks=("semantic-segmentation",),
+        inputs=(
+            ModelInput(
+                ("red", "nir"),
+                "raw",
+                (0, 1),
+                (Transform("z-score", (0.5, 1), (0.25, 2)),),
+                10,
+                (5, 20),
+            ),
         ),
         tiling=TileRule(8, 0),
         merge="crop",
@@ -29,7 +37,7 @@ def card(activation="softmax", classes=((0, "clear"), (7, "cloud"), (9, "shadow"
 
 
 def test_encode_scales_and_normalises_band_by_band_and_fills_with_the_mean():
-    encode = SegmentTask(card()).encoding(scale=(0.01, 0.1), offset=(0, -1))
+    encode = encoding_of(card().input, (0.01, 0.1), (0, -1))
     stored = np.array([[[100, 7]], [[40, 8]]], np.uint16)
     encoded = encode(stored, np.array([[True, False]]))
     np.testing.assert_allclose(encoded, [[[2, 0]], [[1, 0]]], atol=1e-6)
@@ -37,7 +45,7 @@ def test_encode_scales_and_normalises_band_by_band_and_fills_with_the_mean():
 
 
 def test_encode_leaves_nan_of_invalid_pixels_behind():
-    encode = SegmentTask(card()).encoding((1, 1), (0, 0))
+    encode = encoding_of(card().input, (1, 1), (0, 0))
     stored = np.array([[[np.nan, 1]], [[np.nan, 1]]], np.float32)
     assert np.isfinite(encode(stored, np.array([[False, True]]))).all()
 

@@ -1,0 +1,1 @@
+"""Foundation encoders: published networks that turn satellite series into embeddings."""

@@ -1,0 +1,57 @@
+"""A network in a runtime's hands, before anything is known of bands and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.models.card import Layout
+
+FLOATS: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+}
+"""Types of numbers that networks may take and give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of a network, as its file has it."""
+
+    shape: tuple[int | None, ...]
+    """None where the file leaves a length open."""
+    kind: str
+    """One of ``FLOATS``, or the runtime's own word for what is none of them."""
+
+
+class Network(Protocol):
+    """A network ready to run. Safe to call from several threads."""
+
+    device: str
+    """See ``runtime.Model.device``."""
+    arithmetic: str
+    """See ``runtime.Model.arithmetic``."""
+    takes: tuple[Port, ...]
+    """None where the file does not tell."""
+    gives: tuple[Port, ...]
+
+    def run(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """The first output for all inputs in order, of shapes and types as the ports have them.
+
+        Raises:
+            NetworkError: with what the runtime says.
+        """
+        ...
+
+
+class NetworkError(Exception):
+    """What a runtime says when it cannot load or run a network."""
+
+
+def axes(have: Layout, want: Layout) -> list[int]:
+    """Where each axis of one layout is found in another; an argument of ``numpy.transpose``."""
+    return [have.index(axis) for axis in want]

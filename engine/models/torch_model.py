@@ -1,0 +1,183 @@
+"""PyTorch models: TorchScript, exported programs, and networks of segmentation-models-pytorch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.contract.errors import EngineError, ErrorCode
+from engine.models.card import OURS, ModelCard
+from engine.models.checksum import mismatch
+from engine.models.network import NetworkError, Port, axes
+from engine.models.network_model import NetworkModel, check_ports, run_failed
+from engine.models.shapes import noise
+from engine.models.torch_errors import FAILURES, broken, missing, plain, unavailable
+
+F32 = npt.NDArray[np.float32]
+CPU = "cpu"
+RANK = 4
+
+
+class TorchNetwork:
+    """A module on a device; see ``network.Network``."""
+
+    arithmetic = "float32"
+
+    def __init__(self, module: Any, device: str, threads: int) -> None:
+        import torch  # noqa: PLC0415 - optional, and slow to load
+
+        self.device = device
+        shape = getattr(module, "shape", None)
+        self.takes: tuple[Port, ...] = (Port(shape, "float32"),) if shape else ()
+        self.gives: tuple[Port, ...] = ()
+        self._threads = max(threads, 1)
+        self._place = torch.device(device)
+        self._module = module.to(self._place)
+        self._order = torch.channels_last
+
+    def run(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """See ``network.Network.run``."""
+        import torch  # noqa: PLC0415 - loaded already
+
+        from engine.models.torch_settings import set_threads  # noqa: PLC0415 - loads torch
+
+        set_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                found = self._module(*(self._uploaded(a) for a in arrays))
+                first = found[0] if isinstance(found, (tuple, list)) and found else found
+                if not isinstance(first, torch.Tensor):
+                    raise NetworkError(f"it gives a {type(found).__name__}, not an array of scores")
+                scores: F32 = first.to(CPU, torch.float32).contiguous().numpy()
+                return scores
+        except FAILURES as error:
+            raise NetworkError(f"{_kind(error)}{plain(error)}") from error
+
+    def settle(self, arrays: Sequence[F32]) -> F32:
+        """A pass that settles the order of numbers in memory.
+
+        Channels last is what convolutions run fastest on; some networks cannot take it.
+
+        Raises:
+            NetworkError: when the network takes neither.
+        """
+        import torch  # noqa: PLC0415 - loaded already
+
+        try:
+            return self.run(arrays)
+        except NetworkError:
+            self._order = torch.contiguous_format
+            return self.run(arrays)
+
+    def _uploaded(self, array: npt.NDArray[Any]) -> Any:
+        """A copy, since networks may change what they are given."""
+        import torch  # noqa: PLC0415 - loaded already
+
+        order = self._order if array.ndim == RANK else torch.contiguous_format
+        copy = torch.from_numpy(np.array(array)).contiguous(memory_format=order)
+        if self._place.type != "cuda":
+            return copy.to(self._place)
+        return copy.pin_memory().to(self._place, non_blocking=True)
+
+
+def open_torch(card: ModelCard, path: Path, device: str, threads: int) -> NetworkModel:
+    """See ``runtime.open_model``."""
+    content = _read(card, path)
+    try:
+        from engine.models.torch_devices import devices_for  # noqa: PLC0415 - loads torch
+        from engine.models.torch_settings import settle  # noqa: PLC0415 - loads torch
+    except ImportError as error:
+        raise missing(card, "PyTorch", "scripts/environment --torch") from error
+    names = devices_for(device)
+    settle()
+    module = _load(card, content, path.parent)
+    notes: list[str] = []
+    for name in names[:-1]:
+        try:
+            return _opened(card, module, name, threads, ())
+        except EngineError as error:
+            notes.append(f"{name} could not be used: {error.message}")
+    try:
+        return _opened(card, module, names[-1], threads, tuple(notes))
+    except EngineError as error:
+        if names[-1] == CPU or error.code is ErrorCode.MODEL_INVALID:
+            raise
+        raise unavailable(names[-1], error.message.rstrip(".")) from error
+
+
+def _opened(
+    card: ModelCard, module: Any, device: str, threads: int, notes: tuple[str, ...]
+) -> NetworkModel:
+    """The model on one device, after a trial."""
+    try:
+        network = TorchNetwork(module, device, threads)
+    except FAILURES as error:
+        raise run_failed(card, f"{_kind(error)}{plain(error)}") from error
+    check_ports(card, network)
+    rule = card.tiling
+    edge = -(-(2 * rule.margin + rule.stride) // rule.stride) * rule.stride
+    edge = rule.size if rule.fixed else min(edge, rule.size)
+    tile = noise(card, edge)
+    order = axes(OURS, card.input.axes)
+    try:
+        network.settle([a.transpose(order) if a.ndim == RANK else a for a in tile])
+        model = NetworkModel(card, network, notes)
+        scores = model.predict(*tile)
+    except NetworkError as error:
+        failure = run_failed(card, str(error))
+        if device != CPU or failure.code is ErrorCode.OUT_OF_MEMORY:
+            raise failure from error
+        raise broken(card, f"on a tile as its card has them, {error}") from error
+    if device != CPU and not np.isfinite(scores).all():
+        raise run_failed(card, "it gives scores that are no finite numbers there")
+    return model
+
+
+def _kind(error: Exception) -> str:
+    """Memory errors of their own class have no text that tells them."""
+    return "MemoryError " if isinstance(error, MemoryError) else ""
+
+
+def _load(card: ModelCard, content: bytes, folder: Path) -> Any:
+    """The network on the CPU.
+
+    Raises:
+        EngineError: ``MODEL_INVALID``, ``MODEL_UNSUITABLE``.
+    """
+    from engine.models.torch_graph import load_program  # noqa: PLC0415 - loads torch
+    from engine.models.torch_script import load_script  # noqa: PLC0415 - loads torch
+    from engine.models.torch_smp import load_smp  # noqa: PLC0415 - optional
+
+    try:
+        if card.file.format == "torchscript":
+            return load_script(content)
+        if card.file.format == "pt2":
+            return load_program(content)
+        return load_smp(content, folder)
+    except ImportError as error:
+        what = f"segmentation-models-pytorch ({error})"
+        raise missing(card, what, "pip install segmentation-models-pytorch") from error
+    except FAILURES as error:
+        raise broken(card, plain(error)) from error
+
+
+def _read(card: ModelCard, path: Path) -> bytes:
+    """The file's bytes: those that are checked here are those that run."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EngineError(
+            ErrorCode.MODEL_NOT_INSTALLED,
+            f"The file of the model {card.id}, {path}, cannot be read: {error.strerror or error}.",
+            f"Install it again with `swath models install {card.id}`.",
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.file.sha256:
+        hint = f"Install it again with `swath models install {card.id}`, or correct its card."
+        raise mismatch(str(path), card.file.sha256, found, hint)
+    return content

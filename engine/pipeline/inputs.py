@@ -1,0 +1,167 @@
+"""The scenes that a model looks at, each under the name that its card has for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from engine.contract.errors import EngineError, ErrorCode
+from engine.contract.messages import InputSpec, NamedInput
+from engine.geo.grid import Grid
+from engine.io.scene import open_scene
+from engine.io.source import Scene, Source
+from engine.models.card import ModelCard, ModelInput
+
+Sources = tuple[tuple[Source, ...], ...]
+"""For each input of a card: none, one, or those of a series in the order of its dates."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """One scene for one input of a card."""
+
+    scene: Scene
+    date: str | None
+    """ISO 8601; None when nobody knows."""
+    named: NamedInput
+    """As a recipe keeps it: resolved, dated."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All scenes of a run."""
+
+    card: ModelCard
+    given: tuple[tuple[Given, ...], ...]
+    """For each input of the card."""
+
+    @property
+    def main(self) -> Scene:
+        """The scene that gives the grid."""
+        return self.given[0][0].scene
+
+    @property
+    def every(self) -> tuple[Given, ...]:
+        """All of them in a row."""
+        return tuple(one for several in self.given for one in several)
+
+    @property
+    def grid(self) -> Grid:
+        """The first scene's grid, as far as the bands that the model wants have it."""
+        with contextlib.closing(self.main.source(self.card.input.bands)) as source:
+            return source.grid
+
+    @property
+    def others(self) -> tuple[NamedInput, ...]:
+        """What a recipe keeps of all but the first."""
+        return tuple(one.named for one in self.every[1:])
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return tuple(dict.fromkeys(uri for one in self.every for uri in one.scene.files))
+
+    @property
+    def dates(self) -> tuple[str | None, ...]:
+        """Of the input that is a series, in its order."""
+        series = (g for g, i in zip(self.given, self.card.inputs, strict=True) if i.dates)
+        return tuple(one.date for one in next(series, ()))
+
+    @contextlib.contextmanager
+    def sources(self, stand_in: Callable[[str], str] | None = None) -> Iterator[Sources]:
+        """All bands on the first scene's grid, open as long as the context.
+
+        Args:
+            stand_in: Names the file whose pixels are read for a URI.
+
+        Raises:
+            EngineError: ``BAND_MISSING``, ``INPUT_GRID_MISMATCH``.
+        """
+        grid = self.grid
+        with contextlib.ExitStack() as stack:
+            yield tuple(
+                tuple(
+                    stack.enter_context(contextlib.closing(_source(one, wanted, grid, stand_in)))
+                    for one in several
+                )
+                for several, wanted in zip(self.given, self.card.inputs, strict=True)
+            )
+
+
+def open_inputs(card: ModelCard, main: InputSpec, others: Sequence[NamedInput]) -> Inputs:
+    """Open every scene of a request under the card's names.
+
+    Args:
+        card: Says which inputs there are.
+        main: The scene for the card's first input.
+        others: The further ones; a name that comes again is a series, with the first input's
+            name further dates of the main scene.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` for names that the card does not have, inputs that are
+            missing or too many; or what opening a scene raises.
+    """
+    _check_names(card, others)
+    whole = [NamedInput(card.input.name, main), *others]
+    given = tuple(_opened(wanted, whole) for wanted in card.inputs)
+    return Inputs(card, given)
+
+
+def _opened(wanted: ModelInput, whole: Sequence[NamedInput]) -> tuple[Given, ...]:
+    mine = [_given(named) for named in whole if named.name == wanted.name]
+    fewest, most = wanted.dates or (0 if wanted.is_optional else 1, 1)
+    if wanted.is_optional and not mine:
+        return ()
+    if not fewest <= len(mine) <= most:
+        count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The model takes {count} rasters as «{wanted.name}», and {len(mine)} are given.",
+            f"Give each of them with --with {wanted.name}=FILE.",
+        )
+    return tuple(sorted(mine, key=lambda g: g.date or "")) if wanted.dates else tuple(mine)
+
+
+def _given(named: NamedInput) -> Given:
+    scene = open_scene(named.input)
+    date = named.date or scene.acquired
+    return Given(scene, date, replace(named, input=scene.resolved, date=date))
+
+
+def _source(
+    given: Given, wanted: ModelInput, grid: Grid, stand_in: Callable[[str], str] | None
+) -> Source:
+    return given.scene.source(wanted.bands, grid, stand_in, is_class_map=wanted.is_class_map)
+
+
+def _check_names(card: ModelCard, others: Sequence[NamedInput]) -> None:
+    known = [wanted.name for wanted in card.inputs]
+    unknown = sorted({named.name for named in others} - set(known))
+    if unknown:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The model {card.id} has no input «{unknown[0]}».",
+            f"Its inputs are {', '.join(known)}.",
+        )
+
+
+def months_of(dates: Sequence[str | None]) -> tuple[int, ...]:
+    """Months, 1 to 12, of the dates of a series.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` for a date that nobody knows, or that is none.
+    """
+    return tuple(_month(date) for date in dates)
+
+
+def _month(date: str | None) -> int:
+    try:
+        return datetime.fromisoformat(date or "").month
+    except ValueError:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"«{date}» is not a date." if date else "The metadata of a raster tell no date.",
+            "Give it as --with NAME@2024-07-31=FILE.",
+        ) from None
