@@ -96,14 +96,13 @@ class Spool:
         except GDAL_ERRORS as error:
             raise unwritable(path, str(error)) from error
         with target:
-            for window in _bands_of_lines(source):
+            for bands, window in _parts(source):
                 self._between()
-                for index in source.indexes:  # a large strip is not held for all bands once more
-                    try:
-                        pixels = source.read(index, window=window)
-                    except GDAL_ERRORS as error:
-                        raise unreadable(uri, error) from None
-                    _write(target, index, pixels, window)
+                try:
+                    pixels = source.read(bands, window=window)
+                except GDAL_ERRORS as error:
+                    raise unreadable(uri, error) from None
+                _write(target, bands, pixels, window)
 
 
 def _is_worth_it(source: Any, reading: Reading) -> bool:
@@ -148,8 +147,23 @@ def _profile(source: Any) -> dict[str, Any]:
     }
 
 
-def _bands_of_lines(source: Any) -> Iterator[Any]:
-    """Windows as wide as the raster, of whole strips, from top to bottom."""
+def _parts(source: Any) -> Iterator[tuple[list[int], Any]]:
+    """Bands and windows as wide as the raster, in an order in which nothing is decoded twice.
+
+    A file of one strip, which GDAL shows as lines, is decoded from its start for a line above the
+    last one. Strips of all bands are read band by band: they can be large.
+    """
+    every = list(source.indexes)
+    if source.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "BAND":
+        yield from (([band], window) for band in every for window in _windows(source))
+    elif source.block_shapes[0][0] == 1:
+        yield from ((every, window) for window in _windows(source))
+    else:
+        yield from (([band], window) for window in _windows(source) for band in every)
+
+
+def _windows(source: Any) -> Iterator[Any]:
+    """Of whole strips, from top to bottom."""
     strip = source.block_shapes[0][0]
     rows = max(_profile(source)["blockysize"] // strip, 1) * strip
     for top in range(0, source.height, rows):
@@ -157,9 +171,9 @@ def _bands_of_lines(source: Any) -> Iterator[Any]:
         yield rasterio.windows.Window(0, top, source.width, height)
 
 
-def _write(target: Any, index: int, pixels: Any, window: Any) -> None:
+def _write(target: Any, bands: list[int], pixels: Any, window: Any) -> None:
     try:
-        target.write(pixels, index, window=window)
+        target.write(pixels, bands, window=window)
     except (*GDAL_ERRORS, SystemError) as error:
         path = Path(target.name)
         full = free_bytes(path) < pixels.nbytes

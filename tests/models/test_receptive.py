@@ -253,7 +253,7 @@ def test_real_networks(make_card, name, stride):
     rgb = ModelInput(
         bands, "rgb", (0, 1), (Transform("z-score", (0,) * 3, (1,) * 3),), 0.1, (0.1, 0.1)
     )
-    card = make_card(content, tiling=TileRule(1024, 32, 32, fixed=False), input=rgb)
+    card = make_card(content, tiling=TileRule(1024, 32, 32, fixed=False), inputs=(rgb,))
     field = explore(open_model(card, path, "cpu", 2))
     assert field.stride == stride
     if name == "tiny":
