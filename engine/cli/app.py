@@ -23,6 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(segment)
+app.command(
+    "apply", help="Run any model: changes of two dates, values, embeddings, labels of tiles."
+)(segment)
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 

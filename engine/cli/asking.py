@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import Shard
+from engine.contract.messages import InputSpec, NamedInput, Shard
 from engine.jobs.submission import is_remote
+from engine.models.catalogue import MODEL_SUFFIXES
 
 _NEXT_BAND = re.compile(r",(?=[\w-]+=)")
+_NAMED = re.compile(r"(?P<name>[\w-]+)(@(?P<date>[\d:T+Z-]+))?=(?P<file>.+)")
 _SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 _DURATION = re.compile(r"(\d+)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -42,7 +44,25 @@ def vector_reference(text: str) -> str:
 
 def model_reference(text: str) -> str:
     """A model's id, or the absolute path of a model or card file."""
-    return absolute(text) if Path(text).suffix.lower() in (".onnx", ".json") else text
+    return absolute(text) if Path(text).suffix.lower() in (*MODEL_SUFFIXES, ".json") else text
+
+
+def named_inputs(texts: Sequence[str], main: InputSpec) -> tuple[NamedInput, ...]:
+    """Further inputs from ``NAME=FILE`` or ``NAME@DATE=FILE``, understood as the main scene is.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
+    return tuple(_named(text, main) for text in texts)
+
+
+def _named(text: str, main: InputSpec) -> NamedInput:
+    found = _NAMED.fullmatch(text)
+    if found is None:
+        raise wrong("--with", text, "after=july.tif or image@2024-07-31=july.tif")
+    path, colon, profile = found["file"].partition("::")
+    spec = InputSpec((absolute(path),), profile if colon else main.profile, date=found["date"])
+    return NamedInput(found["name"], spec)
 
 
 def bands_by_role(texts: Sequence[str]) -> dict[str, str]:

@@ -67,6 +67,19 @@ def segment(
             help="What the stored numbers mean; auto reads it from the metadata.",
         ),
     ] = "auto",
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="NAME[@DATE]=FILE",
+            help="A further input of the model, under the name that its card has for it, such as "
+            "after=july.tif; FILE::PROFILE where its numbers mean something else.",
+        ),
+    ] = None,
+    date: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="When the scene was acquired, as 2024-07-31."),
+    ] = None,
     nodata: Annotated[
         float | None,
         typer.Option(metavar="VALUE", help="A value without data, besides what the files say."),
@@ -148,14 +161,17 @@ def segment(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Turn a scene into a raster of classes, such as clouds and their shadows."""
+    scene = InputSpec(
+        uris=asking.input_uris(inputs),
+        profile=input_profile,
+        bands=asking.bands_by_role(bands or []),
+        nodata=nodata,
+        gsd=gsd,
+        date=date,
+    )
     request = SegmentRequest(
-        input=InputSpec(
-            uris=asking.input_uris(inputs),
-            profile=input_profile,
-            bands=asking.bands_by_role(bands or []),
-            nodata=nodata,
-            gsd=gsd,
-        ),
+        input=scene,
+        others=asking.named_inputs(others or [], scene),
         output=OutputSpec(
             raster=asking.absolute(output),
             vector=vector and asking.absolute(vector),

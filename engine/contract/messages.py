@@ -55,6 +55,8 @@ class InputSpec:
     """A value to treat as nodata besides what the files declare."""
     gsd: Optional[float] = None
     """Ground sampling distance in metres, for images without georeference only."""
+    date: Optional[str] = None
+    """When it was acquired, ISO 8601; None: as the metadata have it."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,6 @@ class NamedInput:
     name: str
     """As the model's card calls the input: before, height, prior …"""
     input: InputSpec
-    date: Optional[str] = None
-    """Of the acquisition, ISO 8601, for series; None: as the metadata have it."""
 
 
 @dataclass(frozen=True)

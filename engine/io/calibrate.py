@@ -33,6 +33,7 @@ QUANTITY_WORDS: Mapping[str, str] = {
     "surface_reflectance": "surface reflectance",
     "reflectance": "reflectance",
     "rgb": "colours between 0 and 1",
+    "backscatter_db": "radar backscatter in dB",
     "raw": "numbers without unit",
 }
 

@@ -16,7 +16,14 @@ from engine.io.source import Scaling
 
 AUTO = "auto"
 CUSTOM = "custom"
-QUANTITIES = ("toa_reflectance", "surface_reflectance", "reflectance", "rgb", "raw")
+QUANTITIES = (
+    "toa_reflectance",
+    "surface_reflectance",
+    "reflectance",
+    "rgb",
+    "backscatter_db",
+    "raw",
+)
 IDENTITY = Scaling()
 
 
@@ -76,6 +83,7 @@ _TABLE = (
         "landsat",
     ),
     Profile("rgb8", "rgb", Scaling(1 / 255), "DN / 255"),
+    Profile("decibel", "backscatter_db", IDENTITY, "radar backscatter in dB, as it is"),
     Profile("raw", "raw", IDENTITY, "the numbers as they are"),
 )
 PROFILES: Mapping[str, Profile] = {p.name: p for p in _TABLE}

@@ -38,8 +38,11 @@ ROLES = (
     "vh",
     "hh",
     "hv",
+    "height",
+    "elevation",
+    "class",
 )
-"""Common names of bands, as in STAC, and radar's polarisations."""
+"""Common names of bands, as in STAC, radar's polarisations, and what else maps hold."""
 THERMAL = frozenset({"lwir", "lwir11", "lwir12"})
 STAND_INS: Mapping[str, str] = {"nir": "nir08", "nir08": "nir"}
 """Which band serves when the wanted one is missing: both are near infrared of nearly equal

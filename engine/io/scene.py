@@ -107,7 +107,7 @@ class FileScene:
         """
         check_role_words(roles)
         grid = grid or self.grid
-        chosen = pick(roles, self.bands) if roles else tuple(range(len(self.bands)))
+        chosen = self._chosen(roles)
         handles = Handles(stand_in=stand_in)
         by_group: dict[int, list[int]] = defaultdict(list)
         for position, number in enumerate(chosen):
@@ -124,6 +124,11 @@ class FileScene:
         asked = zip(roles, bands, strict=True) if roles else ()
         bands = tuple(replace(b, role=role) for role, b in asked) or bands
         return StackSource(grid, bands, layers, handles)
+
+    def _chosen(self, roles: tuple[str, ...]) -> tuple[int, ...]:
+        """Positions of the bands; the only one, unless it is another, needs no name."""
+        is_single = len(roles) == len(self.bands) == 1 and not self.bands[0].role
+        return pick(roles, self.bands) if roles and not is_single else tuple(range(len(self.bands)))
 
     def _raster(self, number: int, handles: Handles, grid: Grid, *, is_class_map: bool) -> Raster:
         """A group's pixels on a grid."""

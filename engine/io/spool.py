@@ -110,7 +110,6 @@ def _is_worth_it(source: Any, reading: Reading) -> bool:
     rows, cols = source.block_shapes[0]
     if cols < source.width or _has_own_mask(source):
         return False
-    # one strip is decoded from its start, whatever the cache holds
     decoded = reading.tiles * min(reading.edge + rows - 1, source.height)
     held = _bytes(source, min(reading.group + rows - 1, source.height)) * reading.threads
     return decoded > TIMES * source.height and held > CACHE_BYTES // 2

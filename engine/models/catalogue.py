@@ -15,6 +15,8 @@ from engine.models.store import ModelStore
 
 CARDS = Path(__file__).parents[2] / "resources" / "cards"
 """Beside the engine package, in a checkout as in an installed wheel."""
+MODEL_SUFFIXES = (".onnx", ".pt2", ".pt", ".ts", ".torchscript", ".safetensors")
+"""Of files that may have a card beside them."""
 REFLECTANCES = ("toa_reflectance", "surface_reflectance")
 UNKNOWN_LEVEL = "reflectance"
 """Reflectance of which nobody said whether the atmosphere was taken out."""
@@ -55,13 +57,16 @@ def find_card(reference: str, store: ModelStore) -> ModelCard:
     path = Path(reference).expanduser()
     if path.suffix.lower() == ".json" and path.is_file():
         return read_card(path)
-    if path.suffix.lower() == ".onnx" and path.is_file():
+    if path.suffix.lower() in MODEL_SUFFIXES and path.is_file():
         return _card_beside(path)
     raise _not_found(reference, [*known, *(c.id for c in store.cards())])
 
 
 def choose_model(roles: Collection[str], quantity: str) -> ModelCard:
-    """The catalogue's segmentation model with the most bands that the scene can give.
+    """The catalogue's model with the most bands that the scene can give.
+
+    Models of one input that give every pixel a class; several that fit equally well are several
+    questions, and the user has to say which.
 
     Args:
         roles: Common names of the scene's bands.
@@ -72,13 +77,16 @@ def choose_model(roles: Collection[str], quantity: str) -> ModelCard:
         EngineError: ``MODEL_UNSUITABLE``, saying what is missing.
     """
     wanted = REFLECTANCES[0] if quantity == UNKNOWN_LEVEL else quantity
-    segmenters = [c for c in load_catalogue() if c.output.classes and len(c.inputs) == 1]
+    segmenters = [c for c in load_catalogue() if _is_candidate(c)]
     fitting = [c for c in segmenters if c.input.quantity == wanted]
     if not fitting:
         raise _wrong_quantity(quantity, segmenters)
     able = [c for c in fitting if not _missing(c, roles)]
     if not able:
         raise _bands_missing(roles, fitting)
+    equal = [c for c in able if len(c.input.bands) == len(able[0].input.bands)]
+    if len(equal) > 1:
+        raise _undecided(equal)
     return able[0]
 
 
@@ -131,6 +139,20 @@ def _not_found(reference: str, known: list[str]) -> EngineError:
     )
 
 
+def _is_candidate(card: ModelCard) -> bool:
+    output = card.output
+    return len(card.inputs) == 1 and bool(output.classes) and output.is_on_input
+
+
+def _undecided(cards: Iterable[ModelCard]) -> EngineError:
+    named = "; ".join(f"{c.id} ({', '.join(k.name for k in c.output.classes)})" for c in cards)
+    return EngineError(
+        ErrorCode.MODEL_UNSUITABLE,
+        f"Several models of the catalogue fit these bands: {named}.",
+        "Name one of them with --model.",
+    )
+
+
 def _missing(card: ModelCard, roles: Collection[str]) -> list[str]:
     return [b for b in card.input.bands if b not in roles]
 
@@ -160,6 +182,7 @@ def _words(quantity: str) -> str:
         "toa_reflectance": "top-of-atmosphere reflectance",
         "surface_reflectance": "surface reflectance",
         "rgb": "8-bit pictures",
+        "backscatter_db": "radar backscatter in dB",
         "raw": "raw numbers",
     }
     return names.get(quantity, quantity)

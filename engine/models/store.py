@@ -15,6 +15,8 @@ from engine.models.cardfile import card_to_json, is_model_id, read_card
 from engine.models.checksum import mismatch, sha256_of
 from engine.models.disk import translated, whole_file
 
+SHIPPED = Path(__file__).parents[2] / "resources" / "models"
+"""Models that come with Swath: ``swath://NAME``."""
 Progress = Callable[[int, int], None]
 """Bytes so far, bytes in all (0 while unknown)."""
 Cancelled = Callable[[], bool]
@@ -33,7 +35,8 @@ class ModelStore:
     """Model files under one folder; several processes may use it at once.
 
     ``sha256/<first two>/<sha256>/<file>`` are the models, ``archives/`` the packages they were
-    taken from, ``cards/`` cards that users added. A ``file:`` model is used where it lies.
+    taken from, ``cards/`` cards that users added. A ``file:`` model is used where it lies, and so
+    is one that comes with Swath.
     """
 
     def __init__(self, root: Path) -> None:
@@ -170,8 +173,10 @@ class ModelStore:
 
 
 def _local_path(card: ModelCard) -> Path | None:
-    """The path behind a ``file:`` URI."""
+    """The path behind a ``file:`` URI, or behind the ``swath:`` one of a model that we ship."""
     parts = urlsplit(card.file.uri)
+    if parts.scheme == "swath":
+        return SHIPPED / parts.netloc
     if parts.scheme != "file":
         return None
     from urllib.request import url2pathname  # noqa: PLC0415 - loads an HTTP client, for this alone

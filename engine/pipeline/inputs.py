@@ -26,7 +26,7 @@ class Given:
     date: str | None
     """ISO 8601; None when nobody knows."""
     named: NamedInput
-    """As a recipe keeps it: resolved, dated."""
+    """As a recipe keeps it: resolved and dated."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Inputs:
     def main(self) -> Scene:
         """The scene that gives the grid."""
         return self.given[0][0].scene
+
+    @property
+    def acquired(self) -> str | None:
+        """When that scene was acquired."""
+        return self.given[0][0].date
 
     @property
     def every(self) -> tuple[Given, ...]:
@@ -126,8 +131,8 @@ def _opened(wanted: ModelInput, whole: Sequence[NamedInput]) -> tuple[Given, ...
 
 def _given(named: NamedInput) -> Given:
     scene = open_scene(named.input)
-    date = named.date or scene.acquired
-    return Given(scene, date, replace(named, input=scene.resolved, date=date))
+    date = named.input.date or scene.acquired
+    return Given(scene, date, replace(named, input=replace(scene.resolved, date=date)))
 
 
 def _source(
@@ -163,5 +168,5 @@ def _month(date: str | None) -> int:
         raise EngineError(
             ErrorCode.REQUEST_INVALID,
             f"«{date}» is not a date." if date else "The metadata of a raster tell no date.",
-            "Give it as --with NAME@2024-07-31=FILE.",
+            "Give it as --date 2024-07-31, or --with NAME@2024-07-31=FILE.",
         ) from None

@@ -128,7 +128,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     factors, scale_note = _scale(grid, card, request.input.gsd)
     precision, precision_note = settle_precision(card, request.device, request.precision)
     recipe = Recipe(
-        input=inputs.main.resolved,
+        input=inputs.given[0][0].named.input,
         others=inputs.others,
         files=tuple(fingerprint(uri) for uri in inputs.files),
         card=card,
@@ -145,7 +145,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     )
     notes = (*_input_notes(inputs, grid), *(n for n in (scale_note, precision_note) if n))
     scaling = " ".join(dict.fromkeys(one.scene.profile.sentence for one in inputs.every))
-    return Plan(recipe, output, request.polygons, notes, inputs.main.acquired, scaling)
+    return Plan(recipe, output, request.polygons, notes, inputs.acquired, scaling)
 
 
 def _input_notes(inputs: Inputs, grid: Grid) -> tuple[str, ...]:

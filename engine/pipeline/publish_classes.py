@@ -12,13 +12,11 @@ from engine.assess.mapped import MappedArea
 from engine.contract.messages import ClassArea
 from engine.geo.window import Window
 from engine.io.cog import RasterLayout
-from engine.io.geopackage import VectorLayout, class_fields, write_polygons
 from engine.io.pam import pam_xml
 from engine.io.stac import ItemAsset
 from engine.io.staging import write_text
 from engine.io.style import polygon_qml, probability_qml, raster_qml
 from engine.io.tables import write_area_table
-from engine.pipeline.polygons import cell_batches, polygon_batches
 from engine.pipeline.publication import Publication
 from engine.tasks.segment import PROBABILITY_NODATA, PROBABILITY_SCALE
 
@@ -88,6 +86,14 @@ def _probability(work: Publication, path: Path) -> None:
 
 def _polygons(work: Publication, path: Path) -> None:
     """The patches of equal class; of a model that labels cells, every cell."""
+    # runs without polygons do without the libraries behind these
+    from engine.io.geopackage import (  # noqa: PLC0415
+        VectorLayout,
+        class_fields,
+        write_polygons,
+    )
+    from engine.pipeline.polygons import cell_batches, polygon_batches  # noqa: PLC0415
+
     recipe = work.recipe
     legend = recipe.card.output.classes
     parts = ((window, bands[CLASSES], bands[WINNER]) for window, bands in work.windows("polygons"))

@@ -19,6 +19,9 @@ TILE_SECONDS = 0.001
 """Of one tile besides the model: reading, merging, bookkeeping."""
 GOOD_ENOUGH = 1.02
 """A smaller tile is taken when it costs this much of the best time at most."""
+NOISE = 1.1
+"""Sizes whose pixels take up to this much of the fastest one's time count as equally fast: a short
+measurement tells no less, and the overlap that a size wastes is known exactly."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def choose_size(
     """
     if rule.fixed:
         return rule
-    fitting = [p for p in measurement.points if ENGINE_MEMORY + p.memory <= memory]
+    fitting = [p for p in _smoothed(measurement) if ENGINE_MEMORY + p.memory <= memory]
     if not fitting:
         least = (ENGINE_MEMORY + min(p.memory for p in measurement.points)) // MIB
         raise EngineError(
@@ -95,6 +98,15 @@ def _seconds(
     tiles = tiling.computed_pixels / rule.size**2
     alone = tiles * point.seconds / measurement.threads
     return alone + tiling.count * TILE_SECONDS / measurement.threads
+
+
+def _smoothed(measurement: Measurement) -> list[Point]:
+    """The points without differences in speed that may be noise."""
+    fastest = min(p.seconds / p.size**2 for p in measurement.points)
+    return [
+        replace(p, seconds=fastest * p.size**2) if p.seconds <= NOISE * fastest * p.size**2 else p
+        for p in measurement.points
+    ]
 
 
 def _sized(rule: TileRule, point: Point) -> TileRule:

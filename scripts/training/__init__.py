@@ -1,0 +1,1 @@
+"""Trains Swath's own models; ``scripts/train`` holds the commands, README.md the facts."""

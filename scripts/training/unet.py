@@ -1,0 +1,98 @@
+"""A U-Net on the ImageNet encoder: convolutions only, so that it sees no further than its margin.
+
+O. Ronneberger, P. Fischer, T. Brox (2015), U-Net: Convolutional Networks for Biomedical Image
+Segmentation. The encoder's norms are folded into its convolutions before it learns on, which
+halves its cost; the decoder's are folded when the network is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from training.encoder import SamePad
+
+STRIDE = 16
+"""Heights and widths are multiples of it."""
+BLOCKS = 11
+"""Of the encoder: all that work at a sixteenth of the resolution or finer."""
+SKIPS = {1: 16, 3: 24, 5: 40}
+"""Encoder layers whose features the decoder sees again, at 1/2, 1/4 and 1/8, with their widths."""
+DEEPEST = 112
+WIDTHS = (96, 64, 32)
+"""Channels of the decoder at 1/8, 1/4 and 1/2 of the resolution."""
+
+
+class Unet(nn.Module):
+    """Normalised pixels ``[N, 3, H, W]`` to raw scores ``[N, K, H, W]``.
+
+    Args:
+        encoder: The stem and the first blocks, as ``encoder.pretrained`` gives them.
+        classes: K.
+        frozen: Layers of the encoder, from the first on, that stay as they are.
+    """
+
+    def __init__(self, encoder: nn.ModuleList, classes: int, frozen: int) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList(folded(layer.eval()) for layer in encoder)
+        self.encoder[:frozen].requires_grad_(requires_grad=False)
+        self.ups = nn.ModuleList()
+        given = DEEPEST
+        for skip, width in zip(reversed(SKIPS.values()), WIDTHS, strict=True):
+            self.ups.append(_convolution(given + skip, width))
+            given = width
+        self.decide = nn.Conv2d(given, classes, 1)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Half floats while learning on a CPU: they are twice as fast and good enough."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            scores: torch.Tensor = self._scores(pixels)
+        return scores.float()
+
+    def _scores(self, pixels: torch.Tensor) -> torch.Tensor:
+        skips = []
+        for number, layer in enumerate(self.encoder):
+            pixels = layer(pixels)
+            if number in SKIPS:
+                skips.append(pixels)
+        for up in self.ups:
+            finer = functional.interpolate(pixels, scale_factor=2.0, mode="nearest")
+            pixels = up(torch.cat([finer, skips.pop()], 1))
+        return functional.interpolate(
+            self.decide(pixels), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+
+
+def folded(layer: nn.Module) -> nn.Module:
+    """A layer with its norms, and its paddings where they are even, inside its convolutions."""
+    for name, child in layer.named_children():
+        setattr(layer, name, folded(child))
+    return nn.Sequential(*_folded(layer)) if type(layer) is nn.Sequential else layer
+
+
+def _folded(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    done: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            done[-1] = fuse_conv_bn_eval(done[-1], layer)
+        elif isinstance(layer, nn.Conv2d) and done and _even(done[-1]):
+            layer.padding = (layer.kernel_size[0] // 2,) * 2
+            done[-1] = layer
+        else:
+            done.append(layer)
+    return done
+
+
+def _even(layer: nn.Module) -> bool:
+    return isinstance(layer, SamePad) and layer.sides[0] == layer.sides[1]
+
+
+def _convolution(given: int, made: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(given, made, 3, padding=1, bias=False), nn.BatchNorm2d(made), nn.ReLU()
+    )
