@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
 
-SEGMENTATION = "semantic-segmentation"
+CLASS_MAPS = ("semantic-segmentation", "scene-classification")
+"""Tasks, in the words of the extension, whose result is a raster of classes."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,10 @@ class CardChoice:
     license: str
 
 
-def read_cards(folder: Path, task: str) -> Tuple[CardChoice, ...]:
-    """The cards of ``folder`` for one task, by id; a file that is no card is passed over."""
+def read_cards(folder: Path, tasks: Tuple[str, ...]) -> Tuple[CardChoice, ...]:
+    """The cards of ``folder`` for some tasks, by id; a file that is no card is passed over."""
     found = (_read_card(path) for path in folder.glob("*.json"))
-    cards = (card for card in found if card is not None and task in card.tasks)
+    cards = (card for card in found if card is not None and set(tasks) & set(card.tasks))
     return tuple(sorted(cards, key=lambda card: card.id))
 
 

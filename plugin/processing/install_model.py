@@ -12,7 +12,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ...engine.contract.errors import CancelledError, EngineError
 from ...engine.contract.messages import ModelInfo
-from ..catalogue import SEGMENTATION, read_cards
+from ..catalogue import CLASS_MAPS, read_cards
 from ..client import EngineClient
 from ..process import ensure_engine, may_have_engine
 from ..settings import RESOURCES, current_launch, icon_path
@@ -79,7 +79,7 @@ class InstallModelAlgorithm(QgsProcessingAlgorithm):
 
 
 def _cards():
-    return read_cards(RESOURCES / "cards", SEGMENTATION)
+    return read_cards(RESOURCES / "cards", CLASS_MAPS)
 
 
 def _install(client: EngineClient, model_id: str, feedback) -> ModelInfo:

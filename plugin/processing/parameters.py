@@ -24,7 +24,7 @@ PROFILES = (
     *("reflectance", "reflectance-10000"),
     *("sentinel2-l1c", "sentinel2-l1c-0400", "sentinel2-l2a", "sentinel2-l2a-0400"),
     *("landsat-c1-l1", "landsat-c2-l1", "landsat-c1-l2", "landsat-c2-l2"),
-    *("rgb8", "raw"),
+    *("rgb8", "decibel", "raw"),
 )
 """The engine's input profiles, but for ``custom``, which has a field of its own."""
 DEVICES = (AUTO, "cpu", "cuda", "tensorrt", "coreml", "directml", "openvino")

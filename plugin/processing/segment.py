@@ -16,7 +16,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ...engine.contract.errors import CancelledError, EngineError, ErrorCode
 from ...engine.contract.messages import Job, JobState, Submission, TaskName
-from ..catalogue import SEGMENTATION, read_cards, title_of
+from ..catalogue import CLASS_MAPS, read_cards, title_of
 from ..layers import FinishLayer, Run, write_mask
 from ..process import ensure_engine, may_have_engine
 from ..settings import RESOURCES, current_launch, icon_path
@@ -70,7 +70,7 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
         return "https://github.com/swath-project/swath#readme"
 
     def _cards(self):
-        return read_cards(RESOURCES / "cards", SEGMENTATION)
+        return read_cards(RESOURCES / "cards", CLASS_MAPS)
 
     def initAlgorithm(self, config=None):
         for parameter in segment_parameters(self._cards()):

@@ -12,6 +12,11 @@ PARAMETERS = (
     ("--overwrite", "another output name"),
     ("--gsd", "the parameter «Pixel size»"),
     ("--aoi", "the parameter «Only inside these polygons»"),
+    ("--vector", "the output «Polygons»"),
+    ("--probability", "the output «Probability»"),
+    ("--date", "the command «swath apply» with date"),
+    ("--with", "the command «swath apply» with"),
+    ("--torch", "(with torch)"),
 )
 """Options of the command line that hints name, and what a user of the dialog has instead."""
 

@@ -74,7 +74,7 @@ def test_catalogue_files_are_written_as_this_version_writes_them(path):
 
 @pytest.fixture
 def document():
-    return json.loads(FILES[0].read_text(encoding="utf-8"))
+    return json.loads((CARDS / "clouds-4band-l1c.json").read_text(encoding="utf-8"))
 
 
 def _put(document, path, value):

@@ -77,7 +77,8 @@ def test_the_richest_model_that_fits_is_chosen(roles, quantity, chosen):
     [
         (("red", "green", "blue"), TOA, "clouds-4band-l1c, which comes nearest, also needs nir"),
         ((), SURFACE, "none with a known role"),
-        (SIX, "rgb", "8-bit pictures"),
+        (SIX, "rgb", "buildings (other, building); landcover ("),
+        (("vv",), "backscatter_db", "flood, which comes nearest, also needs vh"),
         (SIX, "raw", "raw numbers"),
     ],
 )
@@ -118,7 +119,7 @@ def test_an_unknown_id_brings_near_ones(store, reference):
 
 def test_a_far_off_id_brings_the_whole_list(store):
     with pytest.raises(EngineError) as caught:
-        find_card("trees", store)
+        find_card("zzzzzz", store)
     assert all(c.id in caught.value.hint for c in load_catalogue())
 
 

