@@ -110,7 +110,7 @@ def test_buildings_of_banepa(mapped, data, tell):
     tiles = tiles_of(folder, ".jpg", lambda _, row: row >= 220245)
     value = overlaps(building_table(mapped, tiles, "banepa"))[1]
     tell(f"Banepa: building IoU {value:.3f}")
-    assert value >= 0.74
+    assert value >= 0.75
 
 
 def test_land_cover_of_a_tile_apart(mapped, data, tmp_path, tell):
