@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fiona
 import numpy as np
 import numpy.typing as npt
 import rasterio.features
 import shapely
 from affine import Affine
-from fiona.errors import FionaError
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.geo.crs import reproject_geometry
@@ -99,6 +97,9 @@ def _read(path: str, options: dict[str, str]) -> tuple[list[Any], str]:
     """All geometries of a layer and its CRS as WKT, "" when it has none."""
     if not path.startswith("/vsi") and "://" not in path and not Path(path).exists():
         raise _unreadable(path, "it does not exist", "Check the path.")
+    import fiona  # noqa: PLC0415 - runs without polygons do without it
+    from fiona.errors import FionaError  # noqa: PLC0415
+
     try:
         layer = _layer(path, options, fiona.listlayers(path))
         with fiona.open(path, layer=layer) as file:

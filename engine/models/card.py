@@ -109,6 +109,8 @@ class ValueBand:
     """As UDUNITS writes it, such as Mg/ha; "" for none."""
     clip: tuple[float, float] | None = None
     """Results are held between these."""
+    scale: float = 1.0
+    """The network's numbers times this are in ``unit``."""
     measure: Measure = "value"
     """What the network's number is; spreads are delivered as standard deviations."""
 

@@ -74,6 +74,7 @@ def _value(node: Node) -> ValueBand:
         name=node["name"].text(),
         unit=node["unit"].text() if "unit" in node else "",
         clip=node["swath:clip"].span() if "swath:clip" in node else None,
+        scale=node["swath:scale"].positive() if "swath:scale" in node else 1.0,
         measure=cast("Measure", node["swath:measure"].one_of(get_args(Measure)))
         if "swath:measure" in node
         else "value",
@@ -99,6 +100,7 @@ def _values_to_json(output: ModelOutput) -> dict[str, Any]:
                 "name": band.name,
                 **({"unit": band.unit} if band.unit else {}),
                 **({"swath:clip": list(band.clip)} if band.clip else {}),
+                **({"swath:scale": band.scale} if band.scale != 1 else {}),
                 "swath:measure": band.measure,
             }
             for band in output.values

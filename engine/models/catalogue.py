@@ -40,7 +40,9 @@ def load_catalogue() -> tuple[ModelCard, ...]:
 
 
 def find_card(reference: str, store: ModelStore) -> ModelCard:
-    """The card that a catalogue id, a card file or a model file with a card beside it names.
+    """The card that a catalogue id, a card file or a model file names.
+
+    A model file has a card beside it, or tells of itself what the card would (Deepness' metadata).
 
     Args:
         reference: An id of the catalogue or of a card kept in the store, the path of a card
@@ -124,9 +126,15 @@ def _card_beside(model: Path) -> ModelCard:
     card = model.with_suffix(".json")
     if card.is_file():
         return read_card(card)
+    if model.suffix.lower() == ".onnx":
+        from engine.models.deepness import deepness_card  # noqa: PLC0415 - for this case alone
+
+        found = deepness_card(model)
+        if found is not None:
+            return found
     raise EngineError(
         ErrorCode.MODEL_NOT_FOUND,
-        f"{model.name} has no card: {card} does not exist.",
+        f"{model.name} has no card: {card} does not exist, and the file tells nothing of itself.",
         "Write a card for the model beside it, after the pattern of the catalogue's cards.",
     )
 

@@ -76,7 +76,7 @@ def _messages(view: memoryview, kind: str, depth: int) -> Iterator[tuple[str, _F
     """Every message with its fields, those within others included."""
     if depth > DEEPEST:
         raise ValueError("nested too deeply")
-    fields = list(_fields(view))
+    fields = list(fields_of(view))
     yield kind, fields
     children = CHILDREN[kind]
     inner = ((children[n], v) for n, v in fields if n in children and isinstance(v, memoryview))
@@ -92,7 +92,7 @@ def _operator(kind: str, fields: _Fields) -> tuple[str, str]:
     return domain, name
 
 
-def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields_of(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Field numbers with their integers or bytes; numbers of fixed width are skipped."""
     at = 0
     while at < len(view):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import Precision
 from engine.models.card import ModelCard
-from engine.models.checksum import mismatch
+from engine.models.content import read_checked
 from engine.models.devices import AUTO, OPENVINO, check_device
 from engine.models.independence import check_independent
 from engine.models.network import NetworkError
@@ -99,22 +98,11 @@ def _try_out(model: NetworkModel, way: Way) -> None:
 
 
 def _read(card: ModelCard, path: Path, trusted: Collection[str]) -> bytes:
-    """The file's bytes: those that are checked here are those that run."""
-    try:
-        if path.stat().st_size > LARGEST:
-            raise _broken(card, "it is larger than 2 GiB, and so no ONNX file")
-        content = path.read_bytes()
-    except OSError as error:
-        raise EngineError(
-            ErrorCode.MODEL_NOT_INSTALLED,
-            f"The file of the model {card.id}, {path}, cannot be read: {error.strerror or error}.",
-            f"Install it again with `swath models install {card.id}`.",
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.file.sha256:
-        hint = f"Install it again with `swath models install {card.id}`, or correct its card."
-        raise mismatch(str(path), card.file.sha256, found, hint)
-    _check_needs(card, content, is_trusted=found in trusted)
+    """The file's bytes, with nothing in them that may not be loaded."""
+    if path.is_file() and path.stat().st_size > LARGEST:
+        raise _broken(card, "it is larger than 2 GiB, and so no ONNX file")
+    content = read_checked(card, path)
+    _check_needs(card, content, is_trusted=card.file.sha256 in trusted)
     return content
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.models.card import OURS, ModelCard
-from engine.models.checksum import mismatch
+from engine.models.content import read_checked
 from engine.models.network import NetworkError, Port, axes
 from engine.models.network_model import NetworkModel, check_ports, run_failed
 from engine.models.shapes import noise
@@ -87,7 +86,7 @@ class TorchNetwork:
 
 def open_torch(card: ModelCard, path: Path, device: str, threads: int) -> NetworkModel:
     """See ``runtime.open_model``."""
-    content = _read(card, path)
+    content = read_checked(card, path)
     try:
         from engine.models.torch_devices import devices_for  # noqa: PLC0415 - loads torch
         from engine.models.torch_settings import settle  # noqa: PLC0415 - loads torch
@@ -164,20 +163,3 @@ def _load(card: ModelCard, content: bytes, folder: Path) -> Any:
         raise missing(card, what, "pip install segmentation-models-pytorch") from error
     except FAILURES as error:
         raise broken(card, plain(error)) from error
-
-
-def _read(card: ModelCard, path: Path) -> bytes:
-    """The file's bytes: those that are checked here are those that run."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise EngineError(
-            ErrorCode.MODEL_NOT_INSTALLED,
-            f"The file of the model {card.id}, {path}, cannot be read: {error.strerror or error}.",
-            f"Install it again with `swath models install {card.id}`.",
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.file.sha256:
-        hint = f"Install it again with `swath models install {card.id}`, or correct its card."
-        raise mismatch(str(path), card.file.sha256, found, hint)
-    return content

@@ -34,7 +34,7 @@ class ValuesTask:
         if self.card.output.activation == "sigmoid":
             found = (1 / (1 + np.exp(-raw))).astype(np.float32)
         bands = self.card.output.values
-        if all(band.measure in ("value", "standard-deviation") for band in bands):
+        if all(band == ValueBand(band.name, band.unit, band.clip) for band in bands):
             return found
         columns = [_spread(found[:, i], band) for i, band in enumerate(bands)]
         return np.stack(columns, axis=1)
@@ -53,8 +53,10 @@ class ValuesTask:
 
 def _spread(numbers: F32, band: ValueBand) -> F32:
     if band.measure == "variance":
-        return np.sqrt(np.maximum(numbers, 0))
-    return np.exp(numbers / 2) if band.measure == "log-variance" else numbers
+        numbers = np.sqrt(np.maximum(numbers, 0))
+    elif band.measure == "log-variance":
+        numbers = np.exp(numbers / 2)
+    return numbers * np.float32(band.scale)
 
 
 def _clipped(numbers: F32, band: ValueBand) -> F32:

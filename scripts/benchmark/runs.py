@@ -15,7 +15,7 @@ import psutil
 
 from benchmark.machine import Usage
 
-LOOK_S = 0.02
+LOOK_S = 0.05
 FAMILY_S = 0.2
 """How often new child processes are looked for; that is dearer than looking at known ones."""
 SWATH = Path(sys.executable).with_name("swath.exe" if sys.platform == "win32" else "swath")

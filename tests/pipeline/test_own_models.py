@@ -182,3 +182,30 @@ def test_flood_water_on_the_chips_that_it_learnt_from(mapped, data, tell):
     value = overlaps(table)[1]
     tell(f"Flood chips: water IoU {value:.3f} where it learnt")
     assert value >= 0.70
+
+
+@pytest.mark.parametrize(("name", "share"), [("tiny", 0.0), ("unet", 0.0005)])
+def test_a_file_with_deepness_metadata_gives_what_it_gives_alone(data, tmp_path, name, share, tell):
+    """Its own tiles and overlap, against one forward pass over the whole picture."""
+    import onnxruntime  # noqa: PLC0415
+
+    path = data.parent / "models" / "bench" / f"{name}.onnx"
+    picture = next((data / "dubai_mbrsc" / "tile_6" / "images").glob("*.jpg"))
+    pixels = np.asarray(Image.open(picture).convert("RGB"))[:640, :704].transpose(2, 0, 1)
+    scene = tmp_path / "scene.tif"
+    where = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_000_000, 0.1, 0.1)}
+    layout = {"driver": "GTiff", "dtype": "uint8", "count": 3, "photometric": "RGB"}
+    with rasterio.open(scene, "w", height=640, width=704, **layout, **where) as target:
+        target.write(pixels)
+    store = ModelStore(tmp_path / "models")
+    output = OutputSpec(str(tmp_path / "map.tif"))
+    spec = InputSpec((str(scene),), profile="rgb8")
+    plan = make_plan(SegmentRequest(spec, output, model=str(path)), store)
+    run_plan(plan, store, tmp_path / "work", Silence())
+    session = onnxruntime.InferenceSession(path.read_bytes())
+    tile = (pixels / 255).astype(np.float32)[None]
+    alone = session.run(None, {session.get_inputs()[0].name: tile})[0][0].argmax(0)
+    with rasterio.open(output.raster) as raster:
+        differing = (raster.read(1) != alone).mean()
+    tell(f"{name} as Deepness has it: {100 * differing:.4f} % of the pixels differ")
+    assert differing <= share
