@@ -160,6 +160,8 @@ def _inputs(node: Node) -> tuple[ModelInput, ...]:
     inputs = tuple(input_from(n) for n in node.items())
     if not inputs or len({i.name for i in inputs}) != len(inputs):
         node.refuse("a list of inputs with different names")
+    if inputs[0].is_optional:
+        node.refuse("a list whose first input, which gives the grid, is not optional")
     return inputs
 
 

@@ -93,6 +93,7 @@ WRONG = [
     (("mlm:tasks",), ["cooking"], "$.mlm:tasks"),
     (("mlm:tasks",), "semantic-segmentation", "$.mlm:tasks"),
     (("mlm:input",), [], "$.mlm:input"),
+    ((*IN, "swath:optional"), True, "$.mlm:input"),
     ((*IN, "bands"), ["red", "red", "nir", "blue"], "$.mlm:input[0].bands"),
     ((*IN, "bands"), ["red"], "$.mlm:input[0].value_scaling"),
     ((*IN, "input", "shape"), [-1, 4, 128, 256], "$.mlm:input[0].input.shape"),
