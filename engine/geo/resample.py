@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array, beside, namespace
 from engine.geo.window import Window
 
 ROUNDING = 1e-9
@@ -53,16 +54,16 @@ def needed_window(window: Window, factors: tuple[float, float], shape: tuple[int
 
 
 def resample(
-    data: F32,
-    valid: npt.NDArray[np.bool_] | None,
+    data: Array,
+    valid: Array | None,
     have: Window,
     want: Window,
     factors: tuple[float, float],
-) -> tuple[F32, F32]:
+) -> tuple[Array, Array]:
     """Bring ``data`` to another lattice: area mean when shrinking, linear when enlarging.
 
     Args:
-        data: ``[C, H, W]`` over ``have``.
+        data: ``[C, H, W]`` float32 over ``have``, in memory or on a device; so are the results.
         valid: ``[H, W]``, True where data counts; None: everywhere.
         have: Window of ``data`` on the input lattice.
         want: Window asked for, on the output lattice.
@@ -72,19 +73,21 @@ def resample(
         ``[C, want]`` and, for each output pixel, the share of its weight that was valid;
         a pixel of share 0 has no meaning.
     """
+    xp = namespace(data)
     if want.is_empty:
-        return np.zeros((len(data), *want.shape), np.float32), np.zeros(want.shape, np.float32)
+        nothing = beside(np.zeros((data.shape[0] + 1, *want.shape), np.float32), data)
+        return nothing[1:], nothing[0]
     rows = _taps(want.row, want.row_stop, factors[0], (have.row, have.row_stop))
     cols = _taps(want.col, want.col_stop, factors[1], (have.col, have.col_stop))
     if valid is None or valid.all():
         out = _along(_along(data, rows, 1), cols, 2)
-        return out, np.ones(want.shape, np.float32)
-    weight = _along(_along(valid[None].astype(np.float32), rows, 1), cols, 2)[0]
-    masked = np.where(valid, data, np.float32(0))
+        return out, beside(np.ones(want.shape, np.float32), data)
+    if isinstance(valid, np.ndarray):
+        valid = beside(valid, data)
+    weight = _along(_along(xp.astype(valid[None], xp.float32), rows, 1), cols, 2)[0]
+    masked = xp.where(valid, data, 0)
     total = _along(_along(masked, rows, 1), cols, 2)
-    found = weight > 0
-    scaled = total / np.where(found, weight, np.float32(1))
-    return scaled.astype(np.float32, copy=False), weight
+    return total / xp.where(weight > 0, weight, 1), weight
 
 
 def _taps(start: int, stop: int, factor: float, have: tuple[int, int]) -> _Taps:
@@ -119,16 +122,18 @@ def _linear_taps(
     return np.stack([first, first + 1]), np.stack([1 - share, share])
 
 
-def _along(data: F32, taps: _Taps, axis: int) -> F32:
+def _along(data: Array, taps: _Taps, axis: int) -> Array:
     shape = [1, 1, 1]
     shape[axis] = -1
-    total: F32 | None = None
-    for index, weight in zip(taps.index, taps.weight, strict=True):
-        if not weight.any():
-            continue
-        part = np.take(data, index, axis=axis) * weight.reshape(shape)
-        total = part if total is None else np.add(total, part, out=total)
-    assert total is not None  # noqa: S101 - weights of each pixel sum to one
+    parts = (
+        namespace(data).take(data, beside(index, data), axis=axis)
+        * beside(weight.reshape(shape), data)
+        for index, weight in zip(taps.index, taps.weight, strict=True)
+        if weight.any()
+    )
+    total = next(parts)
+    for part in parts:
+        total += part
     return total
 
 

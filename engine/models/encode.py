@@ -1,19 +1,22 @@
-"""From stored numbers to what a network takes, as its card says: pure arithmetic on arrays."""
+"""From stored numbers to what a network takes, as its card says: pure arithmetic on arrays.
+
+Arrays may lie in memory or on a device; all that is computed stays where they are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array, beside, namespace
 from engine.models.card import Derived, ModelInput, Transform
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
-Step = Callable[[F32], F32]
+Step = Callable[[Array], Array]
 
 LEAST_SUM = 1e-6
 """Denominators of indices nearer to zero than this count as no data."""
@@ -28,10 +31,10 @@ class Linear:
     bias: F32
     """``[C, 1, 1]``"""
 
-    def __call__(self, numbers: npt.NDArray[Any]) -> F32:
+    def __call__(self, numbers: Array) -> Array:
         """``[C, H, W]`` of any type of numbers."""
-        found: F32 = np.multiply(numbers, self.gain, dtype=np.float32)
-        found += self.bias
+        found = _scaled(numbers, self.gain)
+        found += beside(self.bias, numbers)
         return found
 
 
@@ -47,26 +50,27 @@ class Encoding:
 
     def __call__(
         self,
-        stored: npt.NDArray[Any],
+        stored: Array,
         has_data: npt.NDArray[np.bool_] | None,
         place: F64 | None = None,
-    ) -> F32:
+    ) -> Array:
         """Encode ``[C, H, W]``; pixels without data (None: there are none) become ``fill``.
 
         Args:
             stored: As files have it.
-            has_data: ``[H, W]``.
+            has_data: ``[H, W]``, in memory.
             place: Longitude and latitude of every pixel, ``[2, H, W]`` degrees, for channels
                 that are derived from them.
         """
+        xp = namespace(stored)
         encoded = self.first(stored)
         if self.derived:
             more = [_derived(d, self.bands, encoded, place) for d in self.derived]
-            encoded = np.concatenate([encoded, np.stack(more)])
+            encoded = xp.concat([encoded, xp.stack(more)])
         for step in self.steps:
             encoded = step(encoded)
         if has_data is not None:
-            encoded[:, ~has_data] = self.fill
+            encoded = xp.where(beside(has_data, stored), encoded, self.fill)
         return encoded
 
     @property
@@ -128,18 +132,27 @@ def _step(transform: Transform, given: ModelInput) -> _Exact | Step:
         return linear[transform.kind]()
     low = _column(one)
     if transform.kind == "decibel":
-        return lambda x: 10 * np.log10(np.maximum(x, low))
+        return lambda x: 10 * namespace(x).log10(namespace(x).maximum(x, beside(low, x)))
     high = _column(two)
-    return lambda x: np.clip(x, low, high)
+    return lambda x: namespace(x).clip(x, beside(low, x), beside(high, x))
 
 
-def _one_hot(numbers: F32, values: Sequence[float], bands: int) -> F32:
+def _scaled(numbers: Array, gain: F32) -> Array:
+    """The product in float32, of numbers of any type."""
+    if isinstance(numbers, np.ndarray):
+        return np.multiply(numbers, gain, dtype=np.float32)
+    xp = namespace(numbers)
+    return xp.astype(numbers, xp.float32) * beside(gain, numbers)
+
+
+def _one_hot(numbers: Array, values: Sequence[float], bands: int) -> Array:
     """Every band's codes as one channel a value; channels that follow the bands stay."""
+    xp = namespace(numbers)
     hot = [numbers[band] == value for band in range(bands) for value in values]
-    return np.concatenate([np.stack(hot).astype(np.float32), numbers[bands:]])
+    return xp.concat([xp.astype(xp.stack(hot), xp.float32), numbers[bands:]])
 
 
-def _derived(rule: Derived, bands: tuple[str, ...], physical: F32, place: F64 | None) -> F32:
+def _derived(rule: Derived, bands: tuple[str, ...], physical: Array, place: F64 | None) -> Array:
     if rule.bands:
         one, two = (physical[bands.index(name)] for name in rule.bands)
         return _index(rule.kind, one, two)
@@ -150,17 +163,17 @@ def _derived(rule: Derived, bands: tuple[str, ...], physical: F32, place: F64 | 
     angle = np.pi * (place[0] / 180 if axis == "lon" else place[1] / 90)
     turned = np.sin(angle) if wave == "sin" else np.cos(angle)
     found: F32 = ((turned + 1) / 2).astype(np.float32)
-    return found
+    return beside(found, physical)
 
 
-def _index(kind: str, one: F32, two: F32) -> F32:
+def _index(kind: str, one: Array, two: Array) -> Array:
     if kind == "difference":
         return one - two
+    xp = namespace(one)
     below = two if kind == "ratio" else one + two
     above = one if kind == "ratio" else one - two
-    usable = np.abs(below) > LEAST_SUM
-    found: F32 = np.divide(above, below, out=np.zeros_like(above), where=usable)
-    return found
+    usable = xp.abs(below) > LEAST_SUM
+    return xp.where(usable, above / xp.where(usable, below, 1), 0)
 
 
 def _column(values: Sequence[float] | F64) -> F32:

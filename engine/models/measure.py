@@ -41,6 +41,8 @@ LONGEST = 1.2
 """Larger tiles are not tried once a pass takes this many seconds."""
 MOST_MEMORY = 4 * 2**30
 """Nor once the process has grown to this size."""
+MOST_READERS = 16
+"""Each may hold a tile's scores in a device's memory."""
 TIMEOUT = 300
 """Seconds after which a measurement is given up."""
 
@@ -78,6 +80,11 @@ class Measurement:
 def passes_side_by_side(device: str) -> int:
     """Single-threaded passes side by side beat one pass with many threads on a CPU."""
     return (os.cpu_count() or 1) if device == "cpu" else 2
+
+
+def tiles_side_by_side(device: str) -> int:
+    """Tiles that are read or computed at once: enough readers to keep any device busy."""
+    return max(min(os.cpu_count() or 1, MOST_READERS), passes_side_by_side(device))
 
 
 def measured(
@@ -151,9 +158,14 @@ def measure(
     before = _peak()
     model = open_model(card, path, device, 1, precision)
     threads = passes_side_by_side(model.device)
-    points = []
+    points: list[Point] = []
     for size in sizes_for(card):
-        seconds = _seconds(model, size, threads)
+        try:
+            seconds = _seconds(model, size, threads)
+        except EngineError as error:
+            if points and error.code is ErrorCode.OUT_OF_MEMORY:
+                break
+            raise
         points.append(Point(size, seconds, _peak() - before))
         if seconds > LONGEST or points[-1].memory > MOST_MEMORY / 2:
             break

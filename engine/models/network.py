@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.geo.arrays import Array
 from engine.models.card import Layout
 
 FLOATS: dict[str, np.dtype[Any]] = {
@@ -39,8 +39,10 @@ class Network(Protocol):
     """None where the file does not tell."""
     gives: tuple[Port, ...]
 
-    def run(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def run(self, arrays: Sequence[Array]) -> Array:
         """The first output for all inputs in order, of shapes and types as the ports have them.
+
+        It comes where the inputs are.
 
         Raises:
             NetworkError: with what the runtime says.

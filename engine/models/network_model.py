@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.contract.errors import EngineError, ErrorCode
+from engine.geo.arrays import Array, namespace
 from engine.models.card import OURS, Layout, ModelCard
 from engine.models.devices import CPU
 from engine.models.network import FLOATS, Network, NetworkError, Port, axes
 from engine.models.shapes import Shape, input_shapes, output_shape
 
-F32 = npt.NDArray[np.float32]
+Upload = Callable[[npt.NDArray[Any]], Array]
 RANK = 4
 FLAT = 2
 """Axes of an array without height and width: one score a class, or the months of a series."""
 
 
+def in_place(stored: npt.NDArray[Any]) -> Array:
+    """Networks that take their arrays from memory."""
+    return stored
+
+
 class NetworkModel:
     """See ``runtime.Model``."""
 
-    def __init__(self, card: ModelCard, network: Network, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        network: Network,
+        notes: tuple[str, ...] = (),
+        upload: Upload = in_place,
+    ) -> None:
         check_ports(card, network)
         self.card = card
+        self.upload = upload
         self.device = network.device
         self.arithmetic = network.arithmetic
         self.notes = notes
@@ -36,46 +50,44 @@ class NetworkModel:
         kinds = [FLOATS[port.kind] for port in network.takes]
         self._kinds = kinds or [FLOATS["float32"]] * len(input_shapes(card, -1, -1))
 
-    def predict(self, *arrays: F32) -> F32:
+    def predict(self, *arrays: Array) -> Array:
         """See ``runtime.Model.predict``.
 
         On a CPU tiles go through one by one: that is no slower there, and a tile's scores are
         then the same to the bit whatever stands beside it.
         """
         self._check(arrays)
-        count = len(arrays[0])
+        count, xp = arrays[0].shape[0], namespace(arrays[0])
         step = self.batch or count
         starts = range(0, count, step or 1)
         scores = [self._run([a[i : i + step] for a in arrays], step) for i in starts]
         if not scores:
-            return np.empty((0, *output_shape(self.card, *arrays[0].shape[-2:])[1:]), np.float32)
-        return scores[0] if len(scores) == 1 else np.concatenate(scores)
+            return xp.zeros((0, *output_shape(self.card, *arrays[0].shape[-2:])[1:]), xp.float32)
+        return scores[0] if len(scores) == 1 else xp.concat(scores)
 
     def close(self) -> None:
         """Give the memory back."""
         self._network = None
 
-    def _run(self, arrays: Sequence[F32], step: int) -> F32:
+    def _run(self, arrays: Sequence[Array], step: int) -> Array:
         """One forward pass of ``step`` tiles; missing ones are filled up with zeros."""
-        count = len(arrays[0])
+        count = arrays[0].shape[0]
         if count < step:
             arrays = [_filled(a, step) for a in arrays]
         scores = self._forward(arrays)
         wanted = (step, *output_shape(self.card, *arrays[0].shape[-2:])[1:])
-        if scores.shape != wanted and not self._is_one_score_for_two(scores.shape, wanted):
-            raise unlike(self.card, f"gives scores of shape {scores.shape}", f"{wanted}")
+        shape = tuple(scores.shape)
+        if shape != wanted and not self._is_one_score_for_two(shape, wanted):
+            raise unlike(self.card, f"gives scores of shape {shape}", f"{wanted}")
         return scores[:count]
 
-    def _forward(self, arrays: Sequence[F32]) -> F32:
+    def _forward(self, arrays: Sequence[Array]) -> Array:
         """Through the network, in its own order of axes and type of numbers."""
         if self._network is None:
             raise run_failed(self.card, "it was closed")
         order = axes(OURS, self.card.input.axes)
         pairs = zip(arrays, self._kinds, strict=True)
-        given = [
-            np.ascontiguousarray(a.transpose(order) if a.ndim == RANK else a, kind)
-            for a, kind in pairs
-        ]
+        given = [_laid_out(a, order if a.ndim == RANK else None, kind) for a, kind in pairs]
         try:
             found = self._network.run(given)
         except NetworkError as error:
@@ -85,21 +97,21 @@ class NetworkModel:
         elif found.ndim == RANK - 1:
             found = found[:, None]
         else:
-            found = found.transpose(axes(self.card.output.axes, OURS))
-        return np.ascontiguousarray(found, np.float32)
+            found = namespace(found).permute_dims(found, tuple(axes(self.card.output.axes, OURS)))
+        return _laid_out(found, None, FLOATS["float32"])
 
     def _is_one_score_for_two(self, found: Shape, wanted: Shape) -> bool:
         is_binary = len(self.card.output.classes) == 2  # noqa: PLR2004 - one class, and the rest
         return is_binary and found == (wanted[0], 1, *wanted[2:])
 
-    def _check(self, arrays: Sequence[F32]) -> None:
+    def _check(self, arrays: Sequence[Array]) -> None:
         wanted = input_shapes(self.card, -1, -1)
-        have = [a.shape for a in arrays]
+        have = [tuple(a.shape) for a in arrays]
         fits = len(have) == len(wanted) and all(
             len(h) == len(w) and (len(w) == FLAT or h[-3] == w[-3])
             for h, w in zip(have, wanted, strict=True)
         )
-        if not fits or any(a.dtype != np.float32 for a in arrays):
+        if not fits or any(a.dtype != namespace(a).float32 for a in arrays):
             shown = " and ".join(_shown(("N", *w[1:])) for w in wanted)
             raise EngineError(
                 ErrorCode.MODEL_FAILED,
@@ -107,6 +119,22 @@ class NetworkModel:
                 f"not {arrays[0].dtype} {list(arrays[0].shape)}.",
                 "Choose the bands that the model was made for.",
             )
+
+
+@contextlib.contextmanager
+def telling_memory(card: ModelCard) -> Iterator[None]:
+    """What a device says when it is full, in our words; for arithmetic around the network.
+
+    Raises:
+        EngineError: ``OUT_OF_MEMORY``.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # PyTorch's class for it is one, and may not be here to name
+        failure = run_failed(card, str(error))
+        if failure.code is not ErrorCode.OUT_OF_MEMORY:
+            raise
+        raise failure from error
 
 
 def check_ports(card: ModelCard, network: Network) -> None:
@@ -181,8 +209,16 @@ def _shown(shape: Sequence[Any]) -> str:
     return str([*("any" if n == -1 else n for n in shape)]).replace("'", "")
 
 
-def _filled(array: F32, count: int) -> F32:
-    return np.concatenate([array, np.zeros((count - len(array), *array.shape[1:]), array.dtype)])
+def _laid_out(array: Array, order: list[int] | None, kind: np.dtype[Any]) -> Array:
+    """With its axes in another order; in memory also one after the other, and of a type."""
+    if order is not None and order != sorted(order):
+        array = namespace(array).permute_dims(array, tuple(order))
+    return np.ascontiguousarray(array, kind) if isinstance(array, np.ndarray) else array
+
+
+def _filled(array: Array, count: int) -> Array:
+    missing = count - array.shape[0]
+    return namespace(array).concat([array, *([namespace(array).zeros_like(array[:1])] * missing)])
 
 
 def _fixed_batch(network: Network) -> int:

@@ -279,7 +279,8 @@ def _normalised(given: ModelInput, pixels: F64) -> F32:
     physical = np.clip(centre + spread * pixels, low, high)
     count = len(given.bands)
     encode = encoding_of(given, (1.0,) * count, (0.0,) * count)
-    return encode(physical, None, np.zeros((2, *pixels.shape[1:])))
+    found: F32 = encode(physical, None, np.zeros((2, *pixels.shape[1:])))
+    return found
 
 
 def _digest(card: ModelCard) -> str:

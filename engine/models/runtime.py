@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from engine.contract.messages import Precision
+from engine.geo.arrays import Array
 from engine.models.card import ModelCard
 
 
@@ -37,17 +37,26 @@ class Model(Protocol):
         """Sentences for the user: why another device was not used."""
         ...
 
-    def predict(self, *arrays: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def upload(self, stored: npt.NDArray[Any]) -> Array:
+        """Numbers of any type where the network computes: the same array, or a device's copy.
+
+        Raises:
+            EngineError: ``OUT_OF_MEMORY``.
+        """
+        ...
+
+    def predict(self, *arrays: Array) -> Array:
         """Scores before activation.
 
         The scores of a tile do not depend on the other tiles of its batch.
 
         Args:
-            arrays: What ``shapes.input_shapes`` says: for most models one, normalised
-                ``[N, C, H, W]``.
+            arrays: What ``shapes.input_shapes`` says: for most models one, normalised float32
+                ``[N, C, H, W]``, in memory or where ``upload`` brings them.
 
         Returns:
-            ``[N, K, H, W]``, one channel a class or value; of two classes maybe just the second.
+            float32 ``[N, K, H, W]`` where the arrays are, one channel a class or value; of two
+            classes maybe just the second.
 
         Raises:
             EngineError: ``MODEL_FAILED``, ``MODEL_INVALID``, ``OUT_OF_MEMORY``.

@@ -10,15 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.contract.errors import EngineError, ErrorCode
+from engine.geo.arrays import Array, in_memory
 from engine.models.card import OURS, ModelCard
 from engine.models.content import read_checked
+from engine.models.devices import CPU, CUDA
 from engine.models.network import NetworkError, Port, axes
-from engine.models.network_model import NetworkModel, check_ports, run_failed
+from engine.models.network_model import NetworkModel, check_ports, in_place, run_failed
 from engine.models.shapes import noise
 from engine.models.torch_errors import FAILURES, broken, missing, plain, unavailable
 
-F32 = npt.NDArray[np.float32]
-CPU = "cpu"
+KEPT_ON = (CUDA,)
+"""Kinds of devices where all stays from the stored numbers to the decision."""
+MOVED = ("uint8", "int16", "uint16", "int32", "float32")
+"""Types of numbers that are uploaded as they are stored."""
+LARGEST_UINT16 = 0xFFFF
 RANK = 4
 
 
@@ -39,7 +44,7 @@ class TorchNetwork:
         self._module = module.to(self._place)
         self._order = torch.channels_last
 
-    def run(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def run(self, arrays: Sequence[Array]) -> Array:
         """See ``network.Network.run``."""
         import torch  # noqa: PLC0415 - loaded already
 
@@ -48,16 +53,22 @@ class TorchNetwork:
         set_threads(self._threads)
         try:
             with torch.inference_mode():
-                found = self._module(*(self._uploaded(a) for a in arrays))
+                found = self._module(*(self._taken(a) for a in arrays))
                 first = found[0] if isinstance(found, (tuple, list)) and found else found
                 if not isinstance(first, torch.Tensor):
                     raise NetworkError(f"it gives a {type(found).__name__}, not an array of scores")
-                scores: F32 = first.to(CPU, torch.float32).contiguous().numpy()
-                return scores
+                scores = first.to(torch.float32)
+                stay = all(isinstance(a, torch.Tensor) for a in arrays)
+                return scores if stay else in_memory(scores.contiguous())
         except FAILURES as error:
             raise NetworkError(f"{_kind(error)}{plain(error)}") from error
 
-    def settle(self, arrays: Sequence[F32]) -> F32:
+    @property
+    def kind(self) -> str:
+        """The device without its number."""
+        return str(self._place.type)
+
+    def settle(self, arrays: Sequence[Array]) -> Array:
         """A pass that settles the order of numbers in memory.
 
         Channels last is what convolutions run fastest on; some networks cannot take it.
@@ -73,15 +84,31 @@ class TorchNetwork:
             self._order = torch.contiguous_format
             return self.run(arrays)
 
-    def _uploaded(self, array: npt.NDArray[Any]) -> Any:
-        """A copy, since networks may change what they are given."""
+    def upload(self, stored: npt.NDArray[Any]) -> Array:
+        """A copy on the device, through memory that it reads by itself.
+
+        Numbers keep their size on the way: most rasters are smaller than their float32.
+        """
+        import torch  # noqa: PLC0415 - loaded already
+
+        kind = stored.dtype if stored.dtype.name in MOVED else np.dtype(np.float32)
+        numbers = np.array(stored, kind, order="C")
+        is_unsigned = kind == np.uint16  # which devices can hold, but not compute with
+        copy = torch.from_numpy(numbers.view(np.int16) if is_unsigned else numbers)
+        if self.kind == CUDA:
+            copy = copy.pin_memory()
+        there = copy.to(self._place, non_blocking=True)
+        return there.to(torch.int32) & LARGEST_UINT16 if is_unsigned else there
+
+    def _taken(self, array: Array) -> Any:
+        """In the order that the network likes; a copy, since networks may change what they take."""
         import torch  # noqa: PLC0415 - loaded already
 
         order = self._order if array.ndim == RANK else torch.contiguous_format
+        if isinstance(array, torch.Tensor):
+            return array.clone(memory_format=order)
         copy = torch.from_numpy(np.array(array)).contiguous(memory_format=order)
-        if self._place.type != "cuda":
-            return copy.to(self._place)
-        return copy.pin_memory().to(self._place, non_blocking=True)
+        return copy.to(self._place)
 
 
 def open_torch(card: ModelCard, path: Path, device: str, threads: int) -> NetworkModel:
@@ -94,7 +121,7 @@ def open_torch(card: ModelCard, path: Path, device: str, threads: int) -> Networ
         raise missing(card, "PyTorch", "scripts/environment --torch") from error
     names = devices_for(device)
     settle()
-    module = _load(card, content, path.parent)
+    module = load_module(card, content, path.parent)
     notes: list[str] = []
     for name in names[:-1]:
         try:
@@ -125,8 +152,9 @@ def _opened(
     order = axes(OURS, card.input.axes)
     try:
         network.settle([a.transpose(order) if a.ndim == RANK else a for a in tile])
-        model = NetworkModel(card, network, notes)
-        scores = model.predict(*tile)
+        stays = network.kind in KEPT_ON
+        model = NetworkModel(card, network, notes, network.upload if stays else in_place)
+        scores = in_memory(model.predict(*(model.upload(array) for array in tile)))
     except NetworkError as error:
         failure = run_failed(card, str(error))
         if device != CPU or failure.code is ErrorCode.OUT_OF_MEMORY:
@@ -142,8 +170,8 @@ def _kind(error: Exception) -> str:
     return "MemoryError " if isinstance(error, MemoryError) else ""
 
 
-def _load(card: ModelCard, content: bytes, folder: Path) -> Any:
-    """The network on the CPU.
+def load_module(card: ModelCard, content: bytes, folder: Path) -> Any:
+    """The network of a file's content, on the CPU; files that belong to it lie in ``folder``.
 
     Raises:
         EngineError: ``MODEL_INVALID``, ``MODEL_UNSUITABLE``.

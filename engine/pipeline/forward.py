@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array, in_memory
 from engine.geo.chip import Chip
 from engine.geo.resample import nearest
 from engine.geo.tiling import Tile
 from engine.geo.window import Window
 from engine.io.aoi import Aoi
+from engine.models.network_model import telling_memory
 from engine.models.runtime import Model
 from engine.pipeline.plan import Recipe
 from engine.pipeline.tensors import Chips, Tensors
 from engine.tasks.task import Bands, Detail, Task
 
-F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -29,9 +31,9 @@ class TileResult:
     mask: Chip
     """Which pixels of the result's frame around the tile have data and are asked for; a chip of
     no bands."""
-    scores: F32 | None = None
-    """``[K, H, W]`` over ``tile.read`` (its cells); None when decided already, or nothing was to
-    be seen."""
+    scores: Array | None = None
+    """``[K, H, W]`` over ``tile.read`` (its cells), where the model computes; None when decided
+    already, or nothing was to be seen."""
     has_data: Mask | None = None
     """``[H, W]`` like the scores: made of at least one valid source pixel; None: all are."""
     decided: Bands | None = None
@@ -48,6 +50,8 @@ class Forward:
     task: Task
     aoi: Aoi | None
     detail: Detail
+    gate: contextlib.AbstractContextManager[object]
+    """Held while the model's device is used."""
 
     def __call__(self, tile: Tile) -> TileResult:
         """From the files to scores, or to a result where a tile stands alone."""
@@ -56,6 +60,12 @@ class Forward:
         mask = self._mask(chips, tile)
         if not mask.valid[self._served(tile).slices_in(mask.window)].any():
             return TileResult(tile, mask)
+        with self.gate, telling_memory(recipe.card):
+            return self._scored(chips, tile, mask)
+
+    def _scored(self, chips: Chips, tile: Tile, mask: Chip) -> TileResult:
+        """From numbers in memory to scores, or to a decision in memory."""
+        recipe = self.recipe
         arrays, seen = self.tensors.encoded(chips, tile)
         span = recipe.cells.window(tile.read)
         raw = self.model.predict(*arrays)
@@ -65,7 +75,8 @@ class Forward:
             return TileResult(tile, mask, scores, seen)
         kept = scores[:, *recipe.cells.window(tile.keep).slices_in(span)]
         valid = mask.valid[recipe.delivered(tile.keep).slices_in(mask.window)]
-        return TileResult(tile, mask, decided=self.task.decide(kept, valid, self.detail))
+        decided = in_memory(self.task.decide(kept, valid, self.detail))
+        return TileResult(tile, mask, decided=decided)
 
     def _served(self, tile: Tile) -> Window:
         """Pixels of the result that the tile's scores may be used for."""

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array, beside, in_memory, namespace
 from engine.geo.resample import resample
 from engine.geo.tiling import Block, Tile
 from engine.geo.window import Window
@@ -73,8 +74,8 @@ class Mosaic:
 class _Canvas:
     """Scores and validity for one block.
 
-    Scores lie on the lattice, or on its cells where the result does; validity on the frame of the
-    result.
+    Scores lie on the lattice, or on its cells where the result does, and in memory or on the
+    device where the tiles' scores are; validity on the frame of the result, in memory.
     """
 
     def __init__(self, recipe: Recipe, block: Block, task: Task, detail: Detail) -> None:
@@ -86,7 +87,6 @@ class _Canvas:
         """Lattice pixels whose tiles the block needs."""
         self.window = recipe.cells.window(self.near)
         """Where the scores lie."""
-        self.scores = np.zeros((task.card.output.channels, *self.window.shape), np.float32)
         self.valid = np.zeros(self.owned.shape, bool)
         self._task = task
         self._detail: Detail = detail
@@ -98,14 +98,23 @@ class _Canvas:
             inside = mine.slices_in(part.mask.window)
             self.valid[mine.slices_in(self.owned)] = part.mask.valid[inside]
 
-    def decide(self, scores: F32, scored: npt.NDArray[np.bool_]) -> Bands:
+    def blank(self, scores: Array) -> Array:
+        """Zeros for all pixels, with the channels, if any, of ``[K, H, W]`` scores, beside them."""
+        shape = (*scores.shape[:-2], *self.window.shape)
+        return beside(np.zeros(shape, np.float32), scores)
+
+    def empty(self) -> Bands:
+        """The block without any result."""
+        return self._task.empty(self._detail, self.owned.shape)
+
+    def decide(self, scores: Array, scored: Array) -> Bands:
         """Bring scores to the block's pixels of the result, and decide there."""
         if self.recipe.is_on_lattice:
             moved = scores[:, *self.owned.slices_in(self.window)]
         else:
             factors = self.lattice.to_source_factors
             moved = resample(scores, scored, self.window, self.owned, factors)[0]
-        return self._task.decide(moved, self.valid, self._detail)
+        return in_memory(self._task.decide(moved, self.valid, self._detail))
 
     def _lattice_window(self, block: Block) -> Window:
         if self.recipe.is_on_lattice or self.owned.is_empty:
@@ -118,6 +127,7 @@ class CropMerge:
 
     def __init__(self, canvas: _Canvas) -> None:
         self._canvas = canvas
+        self._scores: Array | None = None
         self._scored = np.zeros(canvas.window.shape, bool)
         self.tiles = tuple(canvas.recipe.tiling.near(canvas.near, 0))
         """As the protocol says."""
@@ -131,12 +141,16 @@ class CropMerge:
         tile = canvas.recipe.scored(part.tile)
         served = tile.keep.intersect(canvas.window)
         inside, target = served.slices_in(tile.read), served.slices_in(canvas.window)
-        canvas.scores[:, *target] = part.scores[:, *inside]
+        if self._scores is None:
+            self._scores = canvas.blank(part.scores)
+        self._scores[:, *target] = part.scores[:, *inside]
         self._scored[target] = True if part.has_data is None else part.has_data[inside]
 
     def result(self) -> Bands:
         """As the protocol says."""
-        return self._canvas.decide(self._canvas.scores, self._scored)
+        if self._scores is None:
+            return self._canvas.empty()
+        return self._canvas.decide(self._scores, self._scored)
 
 
 class WeightedMerge:
@@ -152,7 +166,8 @@ class WeightedMerge:
         recipe = canvas.recipe
         self._margin = recipe.cells.length(recipe.rule.margin)
         self._shape = recipe.cells.shape(recipe.lattice.shape)
-        self._weight = np.zeros(canvas.window.shape, np.float32)
+        self._total: Array | None = None
+        self._weight: Array | None = None
         self.tiles = tuple(recipe.tiling.near(canvas.near, recipe.rule.margin))
         """As the protocol says."""
 
@@ -164,32 +179,36 @@ class WeightedMerge:
         if part.scores is None or reach.is_empty:
             return
         inside, target = reach.slices_in(tile.read), reach.slices_in(canvas.window)
-        weight = tile_weight(tile, self._shape, self._margin)[inside]
+        if self._total is None or self._weight is None:
+            self._total, self._weight = canvas.blank(part.scores), canvas.blank(part.scores[0])
+        weight = tile_weight(tile, self._shape, self._margin, part.scores)[inside]
         if part.has_data is not None:
-            weight = weight * part.has_data[inside]
-        canvas.scores[:, *target] += part.scores[:, *inside] * weight
+            weight = weight * beside(part.has_data[inside], weight)
+        self._total[:, *target] += part.scores[:, *inside] * weight
         self._weight[target] += weight
 
     def result(self) -> Bands:
         """As the protocol says."""
+        if self._total is None or self._weight is None:
+            return self._canvas.empty()
         scored = self._weight > 0
-        total = np.where(scored, self._weight, 1).astype(np.float32)
-        scores: F32 = self._canvas.scores / total
-        return self._canvas.decide(scores, scored)
+        weight = namespace(scored).where(scored, self._weight, 1)
+        return self._canvas.decide(self._total / weight, scored)
 
 
-def tile_weight(tile: Tile, shape: tuple[int, int], margin: int) -> F32:
-    """Weight ``[H, W]`` of a tile's scores over its ``read`` window.
+def tile_weight(tile: Tile, shape: tuple[int, int], margin: int, scores: Array) -> Array:
+    """Weight ``[H, W]`` of a tile's scores over its ``read`` window, beside the scores.
 
     Args:
         tile: The tile.
         shape: The raster's, in the tile's pixels: at its edge a weight does not fall.
         margin: Half the length over which it falls elsewhere.
+        scores: The array that will be weighted.
     """
     keep, read = tile.keep, tile.read
     rows = _ramp((read.row, read.row_stop), (keep.row, keep.row_stop), shape[0], margin)
     cols = _ramp((read.col, read.col_stop), (keep.col, keep.col_stop), shape[1], margin)
-    return np.outer(rows, cols)
+    return beside(rows[:, None], scores) * beside(cols, scores)
 
 
 def _ramp(read: tuple[int, int], keep: tuple[int, int], length: int, margin: int) -> F32:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,13 @@ from engine.geo.tiling import Block, Tile
 from engine.io.aoi import read_aoi
 from engine.io.journal import settle
 from engine.io.spool import Reading, Spool
-from engine.models.measure import measure_open, measured, passes_side_by_side
+from engine.models.measure import (
+    measure_open,
+    measured,
+    passes_side_by_side,
+    tiles_side_by_side,
+)
+from engine.models.network_model import telling_memory
 from engine.models.runtime import Model, open_model, used_device
 from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
@@ -162,9 +169,8 @@ def _results(forward: Forward, blocks: Sequence[Block], report: Report) -> Gener
     recipe = forward.recipe
     needed = [tile for block in blocks for tile in _merge(forward, block).tiles]
     tile_bytes = 4 * recipe.card.output.channels * recipe.cells.length(recipe.rule.size) ** 2
-    return map_ahead(
-        passed, needed, passes_side_by_side(forward.model.device), SHARED_BYTES // tile_bytes
-    )
+    threads = tiles_side_by_side(forward.model.device)
+    return map_ahead(passed, needed, threads, SHARED_BYTES // tile_bytes)
 
 
 @contextlib.contextmanager
@@ -176,8 +182,9 @@ def _forward(plan: Plan, store: ModelStore, spool: Spool) -> Iterator[Forward]:
         model = open_model(recipe.card, path, recipe.device, 1, recipe.precision)
         with contextlib.closing(model):
             aoi = read_aoi(recipe.aoi, recipe.grid) if recipe.aoi else None
-            tensors = Tensors(recipe, sources, months_of(inputs.dates))
-            yield Forward(recipe, tensors, model, task_for(recipe.card), aoi, plan.detail)
+            tensors = Tensors(recipe, sources, model.upload, months_of(inputs.dates))
+            gate = threading.Semaphore(passes_side_by_side(model.device))
+            yield Forward(recipe, tensors, model, task_for(recipe.card), aoi, plan.detail, gate)
 
 
 @contextlib.contextmanager
@@ -207,7 +214,8 @@ def _merged(
 ) -> Bands:
     merge = _merge(forward, block)
     own = {tile.index for tile in block.tiles}
-    for tile in merge.tiles:
-        merge.feed(next(results))
-        progress.step(is_own=tile.index in own)
-    return merge.result()
+    with telling_memory(forward.recipe.card):
+        for tile in merge.tiles:
+            merge.feed(next(results))
+            progress.step(is_own=tile.index in own)
+        return merge.result()

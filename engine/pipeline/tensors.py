@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array, beside, in_memory, namespace
 from engine.geo.chip import Chip
 from engine.geo.resample import resample
 from engine.geo.tiling import Tile
@@ -18,7 +20,6 @@ from engine.models.encode import Encoding, encoding_of
 from engine.pipeline.inputs import Sources
 from engine.pipeline.plan import Recipe
 
-F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -41,6 +42,8 @@ class Tensors:
     recipe: Recipe
     sources: Sources
     """Of the card's inputs, all on the first one's grid."""
+    upload: Callable[[npt.NDArray[Any]], Array]
+    """Brings stored numbers to where the network computes, see ``runtime.Model.upload``."""
     months: tuple[int, ...] = ()
     """Of a series' dates."""
 
@@ -55,12 +58,12 @@ class Tensors:
         )
         return Chips(chips, functools.reduce(np.logical_and, needed), window)
 
-    def encoded(self, chips: Chips, tile: Tile) -> tuple[tuple[F32, ...], Mask | None]:
+    def encoded(self, chips: Chips, tile: Tile) -> tuple[tuple[Array, ...], Mask | None]:
         """The network's inputs, each a batch of one tile, and where the lattice has data.
 
         Returns:
-            Arrays as the card joins them; and ``[H, W]`` over ``tile.read``: made of at least one
-            valid source pixel, None when all are.
+            Arrays as the card joins them, where the network computes; and ``[H, W]`` over
+            ``tile.read``: made of at least one valid source pixel, None when all are.
         """
         inputs = zip(self.recipe.card.inputs, chips.of_inputs, self._encodings, strict=True)
         arrays = [
@@ -70,7 +73,7 @@ class Tensors:
 
     def _array(
         self, given: ModelInput, chips: Sequence[Chip], encodings: Sequence[Encoding], tile: Tile
-    ) -> F32:
+    ) -> Array:
         """One input on the lattice, filled up to the size that the model takes.
 
         Encoding comes before the resampling, which is linear like most of it, so that codes are
@@ -78,20 +81,20 @@ class Tensors:
         """
         dates = [self._date(given, *pair, tile) for pair in zip(chips, encodings, strict=True)]
         if given.dates:
-            return np.stack(dates)
+            return namespace(dates[0]).stack(dates)
         if dates:
             return dates[0]
         padded = (self.recipe.rule.padded(n) for n in tile.read.shape)
-        return np.full((given.channels, *padded), given.fill, np.float32)
+        return self.upload(np.full((given.channels, *padded), given.fill, np.float32))
 
-    def _date(self, given: ModelInput, chip: Chip, encoding: Encoding, tile: Tile) -> F32:
+    def _date(self, given: ModelInput, chip: Chip, encoding: Encoding, tile: Tile) -> Array:
         has_data = None if chip.valid.all() else chip.valid
         place = self.recipe.grid.degrees(chip.window) if encoding.needs_place else None
-        encoded = encoding(chip.data, has_data, place)
+        encoded = encoding(self.upload(chip.data), has_data, place)
         if not self.recipe.lattice.is_source:
             factors = self.recipe.lattice.factors
             encoded, share = resample(encoded, has_data, chip.window, tile.read, factors)
-            encoded[:, share <= 0] = given.fill
+            encoded = namespace(encoded).where(share > 0, encoded, given.fill)
         return _pad(encoded, self.recipe.rule.padded)
 
     def _seen(self, chips: Chips, tile: Tile) -> Mask | None:
@@ -101,17 +104,18 @@ class Tensors:
             return chips.valid
         nothing = np.empty((0, *chips.window.shape), np.float32)
         factors = self.recipe.lattice.factors
-        share = resample(nothing, chips.valid, chips.window, tile.read, factors)[1]
+        share = in_memory(resample(nothing, chips.valid, chips.window, tile.read, factors)[1])
         return share > 0
 
-    def _joined(self, arrays: Sequence[F32]) -> tuple[F32, ...]:
-        joining = self.recipe.card.joining
+    def _joined(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        joining, xp = self.recipe.card.joining, namespace(arrays[0])
         if joining == "stacked" and len(arrays) > 1:
-            return (np.stack(arrays)[None],)
+            return (xp.stack(arrays)[None],)
         if joining == "channels" and len(arrays) > 1:
-            return (np.concatenate(arrays)[None],)
+            return (xp.concat(arrays)[None],)
         own = tuple(a[None] for a in arrays)
-        return (*own, np.array([self.months], np.float32)) if self.months else own
+        months = np.array([self.months], np.float32)
+        return (*own, self.upload(months)) if self.months else own
 
     @functools.cached_property
     def _encodings(self) -> tuple[tuple[Encoding, ...], ...]:
@@ -129,13 +133,14 @@ class Tensors:
         )
 
 
-def _pad(encoded: F32, padded: Callable[[int], int]) -> F32:
+def _pad(encoded: Array, padded: Callable[[int], int]) -> Array:
     """Fill up to the size that the model takes by reflecting at the lower and right edge."""
     height, width = encoded.shape[1:]
     if (padded(height), padded(width)) == (height, width):
         return encoded
     rows, cols = _mirror(height, padded(height)), _mirror(width, padded(width))
-    return np.ascontiguousarray(encoded[:, rows][:, :, cols])
+    take = namespace(encoded).take
+    return take(take(encoded, beside(rows, encoded), axis=1), beside(cols, encoded), axis=2)
 
 
 def _mirror(length: int, padded: int) -> npt.NDArray[np.intp]:

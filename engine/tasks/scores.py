@@ -6,19 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.contract.errors import EngineError, ErrorCode
+from engine.geo.arrays import Array, in_memory, namespace
 
 
-def check_numbers(
-    model: str, scores: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_] | None = None
-) -> None:
+def check_numbers(model: str, scores: Array, valid: npt.NDArray[np.bool_] | None = None) -> None:
     """Refuse scores ``[K, H, W]`` or ``[H, W]`` that are no numbers where there is data.
 
     Raises:
         EngineError: ``MODEL_FAILED``.
     """
-    if np.isfinite(scores.min(initial=0)) and np.isfinite(scores.max(initial=0)):
+    if not scores.shape[-1] * scores.shape[-2]:
         return
-    if valid is not None and np.isfinite(scores[..., valid]).all():
+    xp = namespace(scores)
+    if bool(xp.isfinite(xp.min(scores)) & xp.isfinite(xp.max(scores))):
+        return
+    if valid is not None and np.isfinite(in_memory(scores)[..., valid]).all():
         return
     raise EngineError(
         ErrorCode.MODEL_FAILED,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array, beside, namespace
 from engine.models.card import ModelCard
 from engine.tasks.scores import check_numbers
 from engine.tasks.task import Detail
 
-F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
 PROBABILITY_SCALE = 0.004
@@ -35,17 +36,18 @@ class SegmentTask:
         bands[0] = self.card.output.nodata
         return bands
 
-    def activate(self, raw: F32) -> F32:
+    def activate(self, raw: Array) -> Array:
         """The network's numbers ``[N, C, H, W]`` as one probability a class, ``[N, K, H, W]``."""
         kind = self.card.output.activation
         if kind == "softmax":
             return _softmax(raw)
-        scores: F32 = (1 / (1 + np.exp(-raw))).astype(np.float32) if kind == "sigmoid" else raw
+        xp = namespace(raw)
+        scores = 1 / (1 + xp.exp(-raw)) if kind == "sigmoid" else raw
         if scores.shape[1] == 1 and len(self.card.output.classes) > 1:
-            scores = np.concatenate([1 - scores, scores], axis=1)
+            scores = xp.concat([1 - scores, scores], axis=1)
         return scores
 
-    def decide(self, scores: F32, valid: npt.NDArray[np.bool_], detail: Detail) -> U8:
+    def decide(self, scores: Array, valid: npt.NDArray[np.bool_], detail: Detail) -> Array:
         """The class of scores ``[K, H, W]``; the first one of equals.
 
         Returns:
@@ -56,48 +58,53 @@ class SegmentTask:
         Raises:
             EngineError: ``MODEL_FAILED`` when the model gave no numbers.
         """
-        index, best = self._chosen(scores)
-        ids = np.asarray([c.id for c in self.card.output.classes], np.uint8)
-        kept = [ids[index]]
+        xp = namespace(scores)
+        chosen, best = self._chosen(scores)
+        bands = [chosen]
         if detail != "class":
-            kept.append(_stored(best))
+            bands.append(_stored(best))
         if detail == "every":
-            kept += [_stored(channel) for channel in scores]
-        bands = np.stack(kept)
-        bands[0, ~valid] = self.card.output.nodata
-        bands[1:, ~valid] = PROBABILITY_NODATA
-        return bands
+            bands += [_stored(scores[i]) for i in range(scores.shape[0])]
+        if not valid.all():
+            seen = beside(valid, scores)
+            empty = [self.card.output.nodata, *(PROBABILITY_NODATA for _ in bands[1:])]
+            bands = [xp.where(seen, b, e) for b, e in zip(bands, empty, strict=True)]
+        return xp.stack(bands)
 
-    def _chosen(self, scores: F32) -> tuple[U8, F32]:
-        """Index of the class decided and its score."""
-        index, best = _argmax(scores)
+    def _chosen(self, scores: Array) -> tuple[Array, Array]:
+        """Id of the class decided, uint8, and its score."""
+        ids = [c.id for c in self.card.output.classes]
+        chosen, best = _likeliest(scores, ids)
         check_numbers(self.card.id, best)
         threshold = self.card.output.threshold
         if threshold is None:
-            return index, best
-        if len(scores) == 2:  # noqa: PLR2004 - two classes: the second one or not
-            index = (scores[1] >= threshold).astype(np.uint8)
-        else:
-            index[best < threshold] = 0
-        return index, np.take_along_axis(scores, index[None].astype(np.intp), axis=0)[0]
+            return chosen, best
+        xp = namespace(scores)
+        if len(ids) == 2:  # noqa: PLR2004 - two classes: the second one or not
+            is_second = scores[1] >= threshold
+            chosen = xp.where(is_second, xp.full_like(chosen, ids[1]), ids[0])
+            return chosen, xp.where(is_second, scores[1], scores[0])
+        is_none = best < threshold
+        return xp.where(is_none, ids[0], chosen), xp.where(is_none, scores[0], best)
 
 
-def _argmax(scores: F32) -> tuple[U8, F32]:
-    """Index of the greatest channel and its value; a few passes instead of a strided search."""
-    best = scores[0].copy()
-    index = np.zeros(best.shape, np.uint8)
-    for number, channel in enumerate(scores[1:], 1):
-        np.copyto(index, number, where=channel > best)
-        np.maximum(best, channel, out=best)
-    return index, best
+def _likeliest(scores: Array, ids: Sequence[int]) -> tuple[Array, Array]:
+    """Id of the greatest channel and its value; a few passes instead of a strided search."""
+    xp = namespace(scores)
+    best = scores[0]
+    chosen = xp.full_like(best, ids[0], dtype=xp.uint8)
+    for number, id_ in enumerate(ids[1:], 1):
+        chosen = xp.where(scores[number] > best, id_, chosen)
+        best = xp.maximum(best, scores[number])
+    return chosen, best
 
 
-def _stored(probability: F32) -> U8:
-    stored: U8 = np.rint(np.clip(probability, 0, 1) / PROBABILITY_SCALE).astype(np.uint8)
-    return stored
+def _stored(probability: Array) -> Array:
+    xp = namespace(probability)
+    return xp.astype(xp.round(xp.clip(probability, 0, 1) / PROBABILITY_SCALE), xp.uint8)
 
 
-def _softmax(raw: F32) -> F32:
-    shifted = np.exp(raw - raw.max(axis=1, keepdims=True))
-    total: F32 = shifted / shifted.sum(axis=1, keepdims=True)
-    return total
+def _softmax(raw: Array) -> Array:
+    xp = namespace(raw)
+    shifted = xp.exp(raw - xp.max(raw, axis=1, keepdims=True))
+    return shifted / xp.sum(shifted, axis=1, keepdims=True)

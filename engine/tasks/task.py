@@ -7,9 +7,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array
 from engine.models.card import ModelCard
 
-F32 = npt.NDArray[np.float32]
 Bands = npt.NDArray[Any]
 
 Detail = Literal["class", "confidence", "every"]
@@ -17,7 +17,7 @@ Detail = Literal["class", "confidence", "every"]
 
 
 class Task(Protocol):
-    """Decides on merged scores. Pure functions of arrays."""
+    """Decides on merged scores. Pure functions of arrays, which stay where they lie."""
 
     @property
     def card(self) -> ModelCard:
@@ -32,11 +32,11 @@ class Task(Protocol):
         """The bands ``[B, H, W]`` of pixels without result."""
         ...
 
-    def activate(self, raw: F32) -> F32:
+    def activate(self, raw: Array) -> Array:
         """The network's numbers ``[N, C, H, W]`` as ones that may be averaged over tiles."""
         ...
 
-    def decide(self, scores: F32, valid: npt.NDArray[np.bool_], detail: Detail) -> Bands:
+    def decide(self, scores: Array, valid: npt.NDArray[np.bool_], detail: Detail) -> Array:
         """The bands ``[B, H, W]`` of scores ``[K, H, W]``; those of ``empty`` where not ``valid``.
 
         Raises:
@@ -48,6 +48,9 @@ class Task(Protocol):
 def task_for(card: ModelCard) -> Task:
     """The task that a model's output is made for."""
     from engine.tasks.segment import SegmentTask  # noqa: PLC0415 - they know this module
+    from engine.tasks.similarity import SimilarityTask  # noqa: PLC0415
     from engine.tasks.values import ValuesTask  # noqa: PLC0415
 
-    return SegmentTask(card) if card.output.classes else ValuesTask(card)
+    if card.output.classes:
+        return SegmentTask(card)
+    return SimilarityTask(card) if card.output.query else ValuesTask(card)

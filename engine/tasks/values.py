@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.geo.arrays import Array, beside, namespace
 from engine.models.card import ModelCard, ValueBand
 from engine.tasks.scores import check_numbers
 from engine.tasks.task import Detail
@@ -28,36 +29,37 @@ class ValuesTask:
         """NaN everywhere."""
         return np.full((self.bands(detail), *shape), np.nan, np.float32)
 
-    def activate(self, raw: F32) -> F32:
+    def activate(self, raw: Array) -> Array:
         """Spreads as standard deviations, the only ones of their measures that average well."""
-        found = raw
+        xp, found = namespace(raw), raw
         if self.card.output.activation == "sigmoid":
-            found = (1 / (1 + np.exp(-raw))).astype(np.float32)
+            found = 1 / (1 + xp.exp(-raw))
         bands = self.card.output.values
         if all(band == ValueBand(band.name, band.unit, band.clip) for band in bands):
             return found
         columns = [_spread(found[:, i], band) for i, band in enumerate(bands)]
-        return np.stack(columns, axis=1)
+        return xp.stack(columns, axis=1)
 
-    def decide(self, scores: F32, valid: npt.NDArray[np.bool_], detail: Detail) -> F32:  # noqa: ARG002
+    def decide(self, scores: Array, valid: npt.NDArray[np.bool_], detail: Detail) -> Array:  # noqa: ARG002
         """The values, held between the card's bounds."""
         check_numbers(self.card.id, scores, valid)
-        found = np.stack([_clipped(s, b) for s, b in zip(scores, self._bands, strict=True)])
-        found[:, ~valid] = np.nan
-        return found
+        xp, bands = namespace(scores), self._bands
+        found = xp.stack([_clipped(scores[i], band) for i, band in enumerate(bands)])
+        return found if valid.all() else xp.where(beside(valid, found), found, xp.nan)
 
     @property
     def _bands(self) -> tuple[ValueBand, ...]:
         return self.card.output.values
 
 
-def _spread(numbers: F32, band: ValueBand) -> F32:
+def _spread(numbers: Array, band: ValueBand) -> Array:
+    xp = namespace(numbers)
     if band.measure == "variance":
-        numbers = np.sqrt(np.maximum(numbers, 0))
+        numbers = xp.sqrt(xp.clip(numbers, 0, None))
     elif band.measure == "log-variance":
-        numbers = np.exp(numbers / 2)
-    return numbers * np.float32(band.scale)
+        numbers = xp.exp(numbers / 2)
+    return numbers * band.scale
 
 
-def _clipped(numbers: F32, band: ValueBand) -> F32:
-    return numbers.astype(np.float32) if band.clip is None else np.clip(numbers, *band.clip)
+def _clipped(numbers: Array, band: ValueBand) -> Array:
+    return numbers if band.clip is None else namespace(numbers).clip(numbers, *band.clip)

@@ -129,7 +129,7 @@ def test_weights_of_neighbours_add_up_to_one(length):
     tiling = Tiling((1, length), Window(0, 0, 1, length), rule)
     total = np.zeros((1, length), np.float32)
     for tile in tiling.tiles():
-        total[tile.read.slices] += tile_weight(tile, (1, length), rule.margin)
+        total[tile.read.slices] += tile_weight(tile, (1, length), rule.margin, total)
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
