@@ -15,7 +15,8 @@ from .process import Launch, ensure_engine, may_have_engine
 from .settings import choose_engine, current_launch, icon_path
 
 MENU = "Swath"
-ALGORITHM = "swath:segment"
+SEGMENT = "swath:segment"
+APPLY = "swath:apply"
 
 
 class Actions:
@@ -25,6 +26,7 @@ class Actions:
         self.iface = iface
         self.toolbar = None
         self.segment: Optional[QAction] = None
+        self.apply: Optional[QAction] = None
         self.status: Optional[QAction] = None
         self.task: Optional[EngineStatus] = None
         self._dialogs: List[QDialog] = []
@@ -33,12 +35,14 @@ class Actions:
         """Show the toolbar and the menu entries."""
         self.toolbar = self.iface.addToolBar("Swath")
         self.toolbar.setObjectName("SwathToolBar")
-        self.segment = self._action("segment", "Segment raster…", self.open_segment)
+        self.segment = self._action("segment", "Segment raster…", lambda: self.open(SEGMENT))
         self.segment.setToolTip("Find the classes of a trained model, such as clouds, in a raster")
+        self.apply = self._action("apply", "Apply a model…", lambda: self.open(APPLY))
         self.status = self._action("engine", "Engine status", self.show_status)
         self.status.setToolTip("Is Swath's engine, the program that computes, ready?")
-        for action in self._all():
+        for action in (self.segment, self.status):
             self.toolbar.addAction(action)
+        for action in self._all():
             self.iface.addPluginToRasterMenu(MENU, action)
 
     def remove(self) -> None:
@@ -49,7 +53,7 @@ class Actions:
             action.deleteLater()
         self.iface.mainWindow().removeToolBar(self.toolbar)
         self.toolbar.deleteLater()
-        self.toolbar = self.segment = self.status = None
+        self.toolbar = self.segment = self.apply = self.status = None
 
     def _action(self, name: str, text: str, slot) -> QAction:
         action = QAction(QIcon(icon_path(name)), text, self.iface.mainWindow())
@@ -58,16 +62,16 @@ class Actions:
         return action
 
     def _all(self) -> List[QAction]:
-        return [action for action in (self.segment, self.status) if action is not None]
+        return [a for a in (self.segment, self.apply, self.status) if a is not None]
 
-    def open_segment(self) -> None:
-        """Open the algorithm's dialog on the raster at hand; it does not block the map."""
+    def open(self, algorithm: str) -> None:
+        """Open an algorithm's dialog on the raster at hand; it does not block the map."""
         problem = may_have_engine(current_launch())
         if problem is not None:
             self.explain(problem)
             return
         layer = raster_at_hand(self.iface.activeLayer())
-        dialog = processing.createAlgorithmDialog(ALGORITHM, {"INPUT": layer} if layer else {})
+        dialog = processing.createAlgorithmDialog(algorithm, {"INPUT": layer} if layer else {})
         self._keep(dialog)
         dialog.show()
 

@@ -23,11 +23,17 @@ class CardChoice:
     license: str
 
 
-def read_cards(folder: Path, tasks: Tuple[str, ...]) -> Tuple[CardChoice, ...]:
-    """The cards of ``folder`` for some tasks, by id; a file that is no card is passed over."""
+def read_cards(folder: Path, tasks: Tuple[str, ...] = ()) -> Tuple[CardChoice, ...]:
+    """The cards of ``folder`` for some tasks, or for any, by id; what is no card is passed over."""
     found = (_read_card(path) for path in folder.glob("*.json"))
-    cards = (card for card in found if card is not None and set(tasks) & set(card.tasks))
+    cards = (c for c in found if c is not None and (not tasks or set(tasks) & set(c.tasks)))
     return tuple(sorted(cards, key=lambda card: card.id))
+
+
+def cards_of_file(model: str) -> Tuple[CardChoice, ...]:
+    """The card that a file is or has beside it; none for the id of a model."""
+    card = _read_card(Path(model).with_suffix(".json"))
+    return () if card is None else (card,)
 
 
 def _read_card(path: Path) -> Optional[CardChoice]:
@@ -44,6 +50,11 @@ def _read_card(path: Path) -> Optional[CardChoice]:
         )
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def licence_of(cards: Tuple[CardChoice, ...], model: str) -> str:
+    """The licence of a model's weights; "" when it is in no card."""
+    return next((card.license for card in cards if card.id == model), "")
 
 
 def title_of(cards: Tuple[CardChoice, ...], model: str) -> str:

@@ -7,7 +7,15 @@ import requests
 from ..engine.contract.codec import from_plain, to_plain
 from ..engine.contract.errors import EngineError, ErrorCode
 from ..engine.contract.events import Event, EventPage
-from ..engine.contract.messages import EngineInfo, Job, ModelInfo, ModelList, Submission, Tenant
+from ..engine.contract.messages import (
+    EngineInfo,
+    InstallRequest,
+    Job,
+    ModelInfo,
+    ModelList,
+    Submission,
+    Tenant,
+)
 from ..engine.contract.places import PROTOCOL_HEADER, TOKEN_HEADER, Connection
 from ..engine.contract.version import PROTOCOL
 
@@ -59,10 +67,14 @@ class EngineClient:
         """The catalogue."""
         return self._call(ModelList, "GET", "/v1/models")
 
-    def install(self, model_id: str) -> ModelInfo:
-        """Fetch a model's weights; the answer comes when they are there and checked."""
+    def install(self, model_id: str, accepted_licence: Optional[str] = None) -> ModelInfo:
+        """Fetch a model's weights; the answer comes when they are there and checked.
+
+        ``accepted_licence`` is the licence that the user has seen and agrees to.
+        """
         path = f"/v1/models/{model_id}/install"
-        return self._call(ModelInfo, "POST", path, seconds=FETCH_SECONDS)
+        wanted = InstallRequest(accepted_licence)
+        return self._call(ModelInfo, "POST", path, body=wanted, seconds=FETCH_SECONDS)
 
     def submit(self, submission: Submission) -> Job:
         """Queue a job."""

@@ -24,6 +24,14 @@ SOURCE_POLYGON = _either(
     lambda: Qgis.ProcessingSourceType.VectorPolygon,
     lambda: QgsProcessing.SourceType.TypeVectorPolygon,
 )
+SOURCE_RASTER = _either(
+    lambda: Qgis.ProcessingSourceType.Raster,
+    lambda: QgsProcessing.SourceType.TypeRaster,
+)
+NUMBER_INTEGER = _either(
+    lambda: Qgis.ProcessingNumberParameterType.Integer,
+    lambda: QgsProcessingParameterNumber.Type.Integer,
+)
 NUMBER_DOUBLE = _either(
     lambda: Qgis.ProcessingNumberParameterType.Double,
     lambda: QgsProcessingParameterNumber.Type.Double,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.cli import jobs, models
+from engine.cli.change import change
 from engine.cli.exits import FAILED
 from engine.cli.printing import columns, say, say_json
 from engine.cli.segment import segment
@@ -26,6 +27,7 @@ app.command()(segment)
 app.command(
     "apply", help="Run any model: changes of two dates, values, embeddings, labels of tiles."
 )(segment)
+app.command()(change)
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 

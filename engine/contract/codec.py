@@ -7,6 +7,7 @@ codec is for sides that have the standard library alone.
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from typing import Any, Type, TypeVar
@@ -85,9 +86,12 @@ def _decode_dict(args: Any, value: Any, path: str) -> Any:
 _GENERIC = {tuple: _decode_tuple, dict: _decode_dict, typing.Literal: _decode_literal}
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
 def _decode_dataclass(kind: Any, value: Any, path: str) -> Any:
     entries = _expect(dict, value, path)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = {}
     for f in dataclasses.fields(kind):
         if f.name in entries:

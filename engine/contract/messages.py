@@ -12,6 +12,8 @@ from .errors import ErrorInfo
 
 Precision = Literal["exact", "fast"]
 """The arithmetic of a network: float32, or what the device computes faster with fewer digits."""
+ChangeMethod = Literal["irmad", "cva", "logratio"]
+"""Ways to compare two dates without a trained model."""
 
 
 @enum.unique
@@ -20,6 +22,7 @@ class TaskName(str, enum.Enum):
 
     SEGMENT = "segment"
     APPLY = "apply"
+    CHANGE = "change"
 
 
 @enum.unique
@@ -57,6 +60,10 @@ class InputSpec:
     """Ground sampling distance in metres, for images without georeference only."""
     date: Optional[str] = None
     """When it was acquired, ISO 8601; None: as the metadata have it."""
+    offset: Optional[Tuple[float, float]] = None
+    """What to add to the georeference of its files before anything else: (x, y) in the units of
+    their CRS, pixels (y upwards) without georeference; what then lies between another scene's
+    pixels is interpolated by a cubic. None: they lie where they say."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class NamedInput:
     """A further scene for a model that looks at several."""
 
     name: str
-    """As the model's card calls the input: before, height, prior …"""
+    """As the model's card calls the input: before, height, prior …; "" for the one that the card
+    lacks, where that is clear."""
     input: InputSpec
 
 
@@ -105,6 +113,8 @@ class PolygonOptions:
     """Size of the details that go; neighbours go on sharing their borders."""
     square: Tuple[str, ...] = ()
     """Names of classes whose polygons get right angles, such as buildings."""
+    classes: Tuple[str, ...] = ()
+    """Names of the classes whose polygons are written. None: of all."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,19 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class ChangeOptions:
+    """How two dates are compared where no model is trained for it."""
+
+    method: ChangeMethod = "irmad"
+    false_alarm: Optional[float] = None
+    """Share of unchanged pixels, 0..1, that may be taken for change. None: where the statistic
+    falls into two groups (Otsu)."""
+    threshold: Optional[float] = None
+    """Instead of both: the root of the statistic, in standard deviations of noise, at which change
+    begins."""
+
+
+@dataclass(frozen=True)
 class SegmentRequest:
     """Run a model on a scene: classes, values, whatever its card says."""
 
@@ -126,7 +149,15 @@ class SegmentRequest:
     """Catalogue id, a model or card file, or ``auto``: the best catalogue model for the bands."""
     others: Tuple[NamedInput, ...] = ()
     """The model's further inputs; they are brought to the grid of ``input``."""
+    change: Optional[ChangeOptions] = None
+    """Compare ``input`` with the one further input, instead of running a model."""
+    coregister: bool = False
+    """Move the second of two dates onto the first, by the shift found between them; refused where
+    none can be found."""
     region: Region = field(default_factory=Region)
+    query: Optional[str] = None
+    """Absolute path of a picture of what is looked for, for models that give embeddings: the
+    result is each place's similarity to it."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1`` …, ``tensorrt``, ``coreml``, ``directml``,
     ``openvino``."""
@@ -260,6 +291,14 @@ class ModelList:
     """The catalogue."""
 
     models: Tuple[ModelInfo, ...] = ()
+
+
+@dataclass(frozen=True)
+class InstallRequest:
+    """What ``POST /v1/models/{id}/install`` takes; without a body, the defaults."""
+
+    accepted_licence: Optional[str] = None
+    """The licence that the user was shown and accepts; it counts while it is the model's."""
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,12 @@ def _touching(inner: Grid, outer: Grid) -> Place | None:
 
 
 def fitted(
-    raster: Raster, grid: Grid, spot: Place, *, is_class_map: bool = False
+    raster: Raster, grid: Grid, spot: Place, *, is_class_map: bool = False, is_sharp: bool = False
 ) -> tuple[Raster, Window]:
     """``raster`` as it lies on ``grid``, resampled unless both share a lattice."""
     if spot.is_aligned:
         return raster, spot.window
-    return Resampled(raster, grid.crop(spot.window), is_class_map), spot.window
+    return Resampled(raster, grid.crop(spot.window), is_class_map, is_sharp), spot.window
 
 
 def spanning_grid(grids: Sequence[Grid]) -> Grid:

@@ -37,6 +37,8 @@ PHOTO_BANDS = 4
 """Red, green, blue and perhaps one more."""
 DARKEST_PHOTO = 0.04
 """Brightest value of a dark photo: ten of 255."""
+LEAST_POWER = 1e-6
+"""Of radar: -60 dB."""
 _TRIED_SUN = 45.0
 
 
@@ -265,6 +267,9 @@ def _spread(values: Pixels, scaling: Scaling) -> Spread:
     points: npt.NDArray[np.float64] = np.quantile(
         values.astype(np.float64), (0.05, 0.5, 0.95, 0.99, 0.01)
     )
-    ends = sorted(points * scaling.scale + scaling.offset)
+    physical = points * scaling.scale + scaling.offset
+    ends = sorted(
+        10 * np.log10(np.maximum(physical, LEAST_POWER)) if scaling.is_power else physical
+    )
     bottom, low, median, high, top = (float(v) for v in ends)
     return Spread(low, median, high, top, bottom)

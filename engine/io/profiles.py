@@ -25,6 +25,7 @@ QUANTITIES = (
     "raw",
 )
 IDENTITY = Scaling()
+POWER = Scaling(is_power=True)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ _TABLE = (
     ),
     Profile("rgb8", "rgb", Scaling(1 / 255), "DN / 255"),
     Profile("decibel", "backscatter_db", IDENTITY, "radar backscatter in dB, as it is"),
+    Profile("power", "backscatter_db", POWER, "10 log10(DN), of linear radar backscatter"),
     Profile("raw", "raw", IDENTITY, "the numbers as they are"),
 )
 PROFILES: Mapping[str, Profile] = {p.name: p for p in _TABLE}

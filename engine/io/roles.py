@@ -43,6 +43,8 @@ ROLES = (
     "class",
 )
 """Common names of bands, as in STAC, radar's polarisations, and what else maps hold."""
+NUMBERED = re.compile(r"band-([1-9]\d*)")
+"""Bands of no known role, by their place from 1."""
 THERMAL = frozenset({"lwir", "lwir11", "lwir12"})
 STAND_INS: Mapping[str, str] = {"nir": "nir08", "nir08": "nir"}
 """Which band serves when the wanted one is missing: both are near infrared of nearly equal
@@ -66,7 +68,7 @@ _SYNONYMS: Mapping[str, str] = {
     "b": "",
 }
 _PHRASES = (
-    (r"red[\s_-]*edge[\s_-]*(\d?)", r"rededge\1 "),
+    (r"red[\s_-]*edge[\s_-]*(\d{3}|\d?)", r"rededge\1 "),
     (r"near[\s_-]*infra[\s_-]*red", "nir "),
     (r"short[\s_-]*wave[\s_-]*infra[\s_-]*red", "swir"),
     (r"\bswir[\s_-]*(\d+)", r"swir\1 "),
@@ -94,7 +96,7 @@ def check_role_words(words: Collection[str]) -> None:
         EngineError: ``BAND_UNKNOWN``.
     """
     for word in words:
-        if word not in ROLES:
+        if word not in ROLES and not NUMBERED.fullmatch(word):
             raise EngineError(
                 ErrorCode.BAND_UNKNOWN,
                 f"«{word}» is not a band role.",

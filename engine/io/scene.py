@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
+from affine import Affine
+
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import InputSpec
 from engine.geo.grid import Grid
@@ -21,7 +23,7 @@ from engine.io.plausibility import SAMPLE_PIXELS
 from engine.io.product import Product, agreed, product_of_mtl, product_of_name, product_of_tags
 from engine.io.profiles import Calibration, profile_sensor
 from engine.io.raster import FileInfo, Pixels, Raster, describe
-from engine.io.roles import THERMAL, Clues, check_role_words, find_roles, sensor_of_bands
+from engine.io.roles import NUMBERED, THERMAL, Clues, check_role_words, find_roles, sensor_of_bands
 from engine.io.sensors import band_token
 from engine.io.source import Band, ResolvedProfile, Scene, Source
 from engine.io.stac_input import StacBand
@@ -128,7 +130,13 @@ class FileScene:
     def _chosen(self, roles: tuple[str, ...]) -> tuple[int, ...]:
         """Positions of the bands; the only one, unless it is another, needs no name."""
         is_single = len(roles) == len(self.bands) == 1 and not self.bands[0].role
-        return pick(roles, self.bands) if roles and not is_single else tuple(range(len(self.bands)))
+        if not roles or is_single:
+            return tuple(range(len(self.bands)))
+        numbers = [NUMBERED.fullmatch(role) for role in roles]
+        places = [int(found[1]) - 1 for found in numbers if found]
+        if len(places) == len(roles) and max(places) < len(self.bands):
+            return tuple(places)
+        return pick(roles, self.bands)
 
     def _raster(self, number: int, handles: Handles, grid: Grid, *, is_class_map: bool) -> Raster:
         """A group's pixels on a grid."""
@@ -148,7 +156,8 @@ class FileScene:
                 f"«{group.first.name}» does not overlap the other files.",
                 "Give files of one place.",
             )
-        return Mosaic(grid, [fitted(raster, grid, spot, is_class_map=is_class_map)])
+        sharp = self.resolved.offset is not None
+        return Mosaic(grid, [fitted(raster, grid, spot, is_class_map=is_class_map, is_sharp=sharp)])
 
 
 def open_scene(spec: InputSpec) -> Scene:
@@ -169,7 +178,10 @@ def open_scene(spec: InputSpec) -> Scene:
 
 
 def _understood(spec: InputSpec, inputs: Inputs, handles: Handles) -> FileScene:
-    infos = [_used_as_data(describe(uri, handles), spec, inputs) for uri in inputs.files]
+    infos = [
+        _moved(_used_as_data(describe(uri, handles), spec, inputs), spec.offset)
+        for uri in inputs.files
+    ]
     arrangement = separate(infos) if inputs.stac else arrange(infos)
     slots = _slots(arrangement, inputs)
     product = _product(inputs, infos)
@@ -209,6 +221,14 @@ def _used_as_data(info: FileInfo, spec: InputSpec, inputs: Inputs) -> FileInfo:
     if len(inputs.files) == 1 and info.alpha and str(info.alpha) in spec.bands.values():
         return info.with_alpha_as_data()
     return info
+
+
+def _moved(info: FileInfo, offset: tuple[float, float] | None) -> FileInfo:
+    """The file, its georeference put right by what the user or a comparison found out."""
+    if offset is None:
+        return info
+    transform = Affine.translation(*offset) @ info.grid.transform
+    return replace(info, grid=replace(info.grid, transform=transform))
 
 
 def _slots(arrangement: Arrangement, inputs: Inputs) -> tuple[Slot, ...]:

@@ -14,10 +14,12 @@ from engine.geo.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """``physical = stored * scale + offset``."""
+    """``physical = stored * scale + offset``, or that in decibel where it is power."""
 
     scale: float = 1.0
     offset: float = 0.0
+    is_power: bool = False
+    """Whether the physical value is 10 times the decimal logarithm of the result."""
 
 
 @dataclass(frozen=True, slots=True)

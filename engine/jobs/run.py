@@ -129,6 +129,7 @@ def _execute_in(state: Path) -> Execute:
 
     def execute(submission: Submission, work: Path, report: JobReport) -> Outcome:
         # The rooms below bring numpy, GDAL and the runtimes along: only where work is done.
+        from engine.models.licence import credit  # noqa: PLC0415
         from engine.models.store import ModelStore  # noqa: PLC0415
         from engine.pipeline.planning import settled_plan  # noqa: PLC0415
         from engine.pipeline.run import run_plan, run_shard  # noqa: PLC0415
@@ -136,7 +137,7 @@ def _execute_in(state: Path) -> Execute:
         models = ModelStore(state / "models")
 
         def provide(card: ModelCard) -> None:
-            report.message("info", f"Model: {card.title} ({card.id}).")
+            report.message("info", f"Model: {card.title} ({card.id}). {credit(card)}")
             _provide(card, models, report)
 
         request = submission.request
@@ -151,9 +152,12 @@ def _execute_in(state: Path) -> Execute:
 
 def _provide(card: ModelCard, models: ModelStore, report: JobReport) -> None:
     """Fetch the model when it is not there yet."""
+    from engine.models.inline import is_inline  # noqa: PLC0415 - where work is done
+
     if models.is_installed(card):
         return
-    report.message("info", f"Fetching the model from {card.file.uri}.")
+    if not is_inline(card.file.uri):
+        report.message("info", f"Fetching the model from {card.file.uri}.")
 
     def progress(done: int, total: int) -> None:
         report.progress("model", done, total, "bytes")

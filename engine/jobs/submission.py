@@ -19,7 +19,7 @@ def check_submission(submission: Submission) -> None:
     if not request.input.uris:
         raise _invalid("The request names no input.", "Name at least one file.")
     output = request.output
-    outputs = (output.raster, output.vector, output.probability)
+    outputs = (output.raster, output.vector, output.probability, request.query)
     local = [p for p in request.input.uris if not is_remote(p)]
     for path in (*local, *(p for p in outputs if p is not None)):
         _check_absolute(path)

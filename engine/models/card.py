@@ -21,9 +21,10 @@ TransformKind = Literal["z-score", "min-max", "scale", "offset", "clip", "decibe
 DerivedKind = Literal[
     "normalized-difference", "ratio", "difference", "lat-sin", "lat-cos", "lon-sin", "lon-cos"
 ]
+Timeline = Literal["dates", "months"]
 Joining = Literal["channels", "separate", "stacked"]
 Measure = Literal["value", "standard-deviation", "variance", "log-variance"]
-FileFormat = Literal["onnx", "torchscript", "pt2", "safetensors", "state_dict"]
+FileFormat = Literal["onnx", "torchscript", "pt2", "safetensors", "state_dict", "difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +136,18 @@ class ModelOutput:
     """Pixels of the output along one pixel of the input: super-resolution."""
     axes: Layout = OURS
     """How the file orders its result."""
+    query: tuple[float, ...] = ()
+    """An embedding to compare with: the network gives one too, the result is their similarity."""
 
     @property
     def channels(self) -> int:
         """How many one pixel of the result has."""
         return len(self.classes) or len(self.values)
+
+    @property
+    def given(self) -> int:
+        """How many numbers the network gives for it."""
+        return len(self.query) or self.channels
 
     @property
     def is_on_input(self) -> bool:
@@ -158,7 +166,8 @@ class ModelFile:
     """Bytes."""
     format: FileFormat
     network: str = ""
-    """Of a file of weights alone: the network that the engine builds for them."""
+    """Of a file of weights alone: the network that the engine builds for them, for one of
+    segmentation-models-pytorch the text of its ``config.json``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +200,10 @@ class ModelCard:
     """Of what it was trained on, in words."""
     joining: Joining = "channels"
     """Several inputs as more channels of one, as inputs of their own, or on an axis of time."""
+    timeline: Timeline = "dates"
+    """The steps of series: the dates of the longest one; or months, without a gap from the first
+    to the last of all series, where several dates of a month are averaged, one without any is
+    ``fill``, and the bounds of ``ModelInput.dates`` are of months."""
 
     @property
     def input(self) -> ModelInput:

@@ -44,20 +44,21 @@ def input_from(node: Node) -> ModelInput:
     gsd, gsd_range = node["gsd"].positive(), node["swath:gsd_range"].span()
     if not 0 < gsd_range[0] <= gsd <= gsd_range[1]:
         node["swath:gsd_range"].refuse(f"two lengths with the gsd {gsd:g} between them")
+    derived = tuple(_derived(n, bands) for n in _listed(node, "swath:derived"))
     return ModelInput(
         bands=bands,
         quantity=cast("Quantity", node["swath:quantity"].one_of(get_args(Quantity))),
         valid_range=node["swath:valid_range"].span(),
-        transforms=_transforms(node, len(bands)),
+        transforms=_transforms(node, len(bands) + len(derived)),
         gsd=gsd,
         gsd_range=gsd_range,
         name=node["name"].text(),
-        derived=tuple(_derived(n, bands) for n in _listed(node, "swath:derived")),
+        derived=derived,
         fill=_or(node, "swath:fill", Node.number, 0.0),
         is_optional="swath:optional" in node and node["swath:optional"].flag(),
         is_class_map="swath:class_map" in node and node["swath:class_map"].flag(),
         dates=_or(node, "swath:dates", _dates, None),
-        wavelengths=_or(node, "swath:wavelengths", _numbers, ()),
+        wavelengths=_or(node, "swath:wavelengths", lambda n: _centres(n, len(bands)), ()),
         axes=axes_of(node["input"]["dim_order"]),
     )
 
@@ -117,20 +118,29 @@ def _band_name(node: Node) -> str:
     return node.text() if isinstance(node.value, str) else node["name"].text()
 
 
-def _transforms(node: Node, bands: int) -> tuple[Transform, ...]:
+def _centres(node: Node, bands: int) -> tuple[float, ...]:
+    found = tuple(n.positive() for n in node.items())
+    return found if len(found) == bands else node.refuse(f"a number for each of the {bands} bands")
+
+
+def _transforms(node: Node, channels: int) -> tuple[Transform, ...]:
     if "swath:transforms" in node:
-        return tuple(_step(n, bands) for n in node["swath:transforms"].items())
+        steps = tuple(_step(n, channels) for n in node["swath:transforms"].items())
+        if any(step.kind == "one-hot" for step in steps[:-1]):
+            node["swath:transforms"].refuse("steps of which one-hot is the last one")
+        return steps
     entries = node["value_scaling"].items()
-    if len(entries) not in (0, 1, bands):
-        node["value_scaling"].refuse(f"one entry, or one for each of the {bands} bands")
+    if len(entries) not in (0, 1, channels):
+        node["value_scaling"].refuse(f"one entry, or one for each of the {channels} channels")
     return (_merged(entries),) if entries else ()
 
 
-def _step(node: Node, bands: int) -> Transform:
+def _step(node: Node, channels: int) -> Transform:
     kind = cast("TransformKind", node["type"].one_of(tuple(MLM_WORDS)))
     columns = [_numbers(node[word]) for word in MLM_WORDS[kind]]
-    if kind != "one-hot" and any(len(c) not in (1, bands) for c in columns):
-        node.refuse(f"steps with one number, or one for each of the {bands} bands")
+    lengths = {len(column) for column in columns}
+    if 0 in lengths or (kind != "one-hot" and lengths not in ({1}, {channels})):
+        node.refuse(f"steps with one number, or one for each of the {channels} channels")
     return _checked(Transform(kind, *columns), node)
 
 
@@ -160,13 +170,14 @@ def _checked(step: Transform, node: Node) -> Transform:
 def _transforms_to_json(given: ModelInput) -> dict[str, Any]:
     steps = given.transforms
     if len(steps) == 1 and steps[0].kind not in OWN_STEPS:
-        return {"value_scaling": _entries(steps[0])}
+        return {"value_scaling": value_scaling(steps[0])}
     if not steps:
         return {"value_scaling": []}
     return {"swath:transforms": [_step_to_json(step) for step in steps]}
 
 
-def _entries(step: Transform) -> list[dict[str, Any]]:
+def value_scaling(step: Transform) -> list[dict[str, Any]]:
+    """A step as the extension has it: one entry, or one a channel."""
     words = MLM_WORDS[step.kind]
     columns = zip(*(c for c in (step.first, step.second) if c), strict=True)
     return [{"type": step.kind, **dict(zip(words, row, strict=True))} for row in columns]

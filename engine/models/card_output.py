@@ -29,14 +29,19 @@ def output_from(node: Node) -> ModelOutput:
         node["swath:zoom"].refuse("1 beside a swath:cell above 1")
     if "swath:values" in node:
         values = tuple(_value(n) for n in node["swath:values"].items())
-        return ModelOutput(values=values or node["swath:values"].refuse("bands"), **common)
+        told = node["swath:query"].items() if "swath:query" in node else ()
+        query = tuple(n.number() for n in told)
+        if query and len(values) != 1:
+            node["swath:query"].refuse("absent, or beside one value")
+        values = values or node["swath:values"].refuse("bands")
+        return ModelOutput(values=values, query=query, **common)
     return _classes(node, common)
 
 
 def output_to_json(output: ModelOutput, tasks: tuple[str, ...], edge: int) -> dict[str, Any]:
     """Write the entry of ``mlm:output``; ``edge`` is a fixed tile's, -1 for any."""
     along = edge if edge < 0 else edge * output.zoom // output.cell
-    lengths = {"C": output.channels, "H": along, "W": along}
+    lengths = {"C": output.given, "H": along, "W": along}
     words = {"C": "class" if output.classes else "channel", "H": "height", "W": "width"}
     return {
         "name": "scores" if output.classes else "values",
@@ -49,6 +54,7 @@ def output_to_json(output: ModelOutput, tasks: tuple[str, ...], edge: int) -> di
         "swath:activation": output.activation,
         **({"swath:cell": output.cell} if output.cell > 1 else {}),
         **({"swath:zoom": output.zoom} if output.zoom > 1 else {}),
+        **({"swath:query": list(output.query)} if output.query else {}),
         **(_classes_to_json(output) if output.classes else _values_to_json(output)),
     }
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, cast, get_args
+from urllib.parse import unquote, urlsplit
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.geo.tiling import TileRule
@@ -23,9 +24,11 @@ from engine.models.card import (
     ModelFile,
     ModelInput,
     ModelOutput,
+    Timeline,
 )
 from engine.models.card_input import check_shape, input_from, input_to_json
 from engine.models.card_output import output_from, output_to_json
+from engine.models.inline import is_inline
 from engine.models.node import Node
 
 MLM_TASKS = (
@@ -90,6 +93,7 @@ def card_from_json(data: Any, origin: str = "card", folder: Path | None = None) 
         architecture=_text_or(card, "mlm:architecture", ""),
         data_license=_text_or(card, "swath:data_license", ""),
         joining=_joining(card),
+        timeline=_timeline(card),
     )
 
 
@@ -112,6 +116,7 @@ def card_to_json(card: ModelCard) -> dict[str, Any]:
         **({"mlm:architecture": card.architecture} if card.architecture else {}),
         **({"swath:data_license": card.data_license} if card.data_license else {}),
         **({"swath:joining": card.joining} if len(card.inputs) > 1 or _is_series(card) else {}),
+        **({"swath:timeline": card.timeline} if card.timeline != "dates" else {}),
         "mlm:tasks": list(card.tasks),
         "mlm:framework": "ONNX" if card.file.format == "onnx" else "PyTorch",
         "mlm:input": [input_to_json(given, edge) for given in card.inputs],
@@ -171,6 +176,12 @@ def _joining(card: Node) -> Joining:
     return cast("Joining", card["swath:joining"].one_of(get_args(Joining)))
 
 
+def _timeline(card: Node) -> Timeline:
+    if "swath:timeline" not in card:
+        return "dates"
+    return cast("Timeline", card["swath:timeline"].one_of(get_args(Timeline)))
+
+
 def _is_series(card: ModelCard) -> bool:
     return any(given.dates for given in card.inputs)
 
@@ -188,7 +199,7 @@ def _check_shapes(
     result = card["mlm:output"].items()[0]["result"]
     if len(result["dim_order"].items()) > 2:  # noqa: PLR2004 - else one score a class and tile
         edge = rule.size * output.zoom // output.cell
-        check_shape(result["shape"], output.axes, output.channels, edge)
+        check_shape(result["shape"], output.axes, output.given, edge)
     if rule.stride % output.cell or (output.cell > 1 and rule.margin % output.cell):
         card["swath:tiling"]["stride"].refuse("a multiple of swath:cell, as the margin")
 
@@ -218,8 +229,10 @@ def _file(node: Node, folder: Path | None) -> ModelFile:
 
 def _uri(node: Node, folder: Path | None) -> str:
     href = node.text()
-    if "://" in href:
+    if is_inline(href):
         return href
+    if "://" in href:
+        return href if _is_address(href) else node.refuse("an address that can be read")
     path = Path(href)
     if path.is_absolute():
         return path.as_uri()
@@ -228,6 +241,14 @@ def _uri(node: Node, folder: Path | None) -> str:
     if ".." in PurePosixPath(href.replace("\\", "/")).parts:
         node.refuse("a file in the card's own folder")
     return (folder / path).as_uri()
+
+
+def _is_address(uri: str) -> bool:
+    """Whether a URI can be taken apart, and its path be asked for."""
+    try:
+        return "\0" not in unquote(urlsplit(uri).path)
+    except ValueError:
+        return False
 
 
 def _tiling_to_json(card: ModelCard) -> dict[str, Any]:

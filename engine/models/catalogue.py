@@ -24,7 +24,7 @@ UNKNOWN_LEVEL = "reflectance"
 
 @functools.cache
 def load_catalogue() -> tuple[ModelCard, ...]:
-    """All cards that come with Swath, those with the most bands first.
+    """All cards that come with Swath: those of classes first, of them those with the most bands.
 
     Raises:
         EngineError: ``MODEL_INVALID`` when a card is broken, ``MODEL_NOT_FOUND`` without cards.
@@ -36,7 +36,22 @@ def load_catalogue() -> tuple[ModelCard, ...]:
             f"There are no model cards in {CARDS}.",
             "Install the engine again; its resources are missing.",
         )
-    return tuple(sorted(cards, key=lambda c: (-len(c.input.bands), c.id)))
+    return tuple(sorted(cards, key=_rank))
+
+
+def known_cards(store: ModelStore) -> tuple[ModelCard, ...]:
+    """The catalogue's cards, then those kept in the store under other ids.
+
+    Raises:
+        EngineError: as ``load_catalogue``; a broken card in the store is passed over.
+    """
+    catalogue = load_catalogue()
+    taken = {c.id for c in catalogue}
+    return (*catalogue, *(c for c in store.cards() if c.id not in taken))
+
+
+def _rank(card: ModelCard) -> tuple[bool, int, str]:
+    return not card.output.classes, -len(card.input.bands), card.id
 
 
 def find_card(reference: str, store: ModelStore) -> ModelCard:

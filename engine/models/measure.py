@@ -117,28 +117,35 @@ def _measure_apart(card: ModelCard, path: Path, device: str, precision: Precisio
         place = Path(folder) / "card.json"
         place.write_text(json.dumps(card_to_json(card)), "utf-8")
         command = [sys.executable, "-I", "-X", "utf8", "-m", "engine.models.measure"]
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [*command, str(place), str(path), device, precision],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            stdin=subprocess.DEVNULL,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own interpreter and module
+                [*command, str(place), str(path), device, precision],
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                stdin=subprocess.DEVNULL,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise _unmeasured(card, device, f"it took more than {late.timeout:g} s") from late
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        raise EngineError(
-            ErrorCode.MODEL_FAILED,
-            f"The model {card.id} could not be measured on {device}; its process ended with "
-            f"{done.returncode}.",
-            "Choose another device, or a model that needs less memory.",
-        ) from None
+        why = f"its process ended with {done.returncode}"
+        raise _unmeasured(card, device, why) from None
     if "error" in answer:
         info = from_plain(ErrorInfo, answer["error"])
         raise EngineError(info.code, info.message, info.hint)
     return from_plain(Measurement, answer)
+
+
+def _unmeasured(card: ModelCard, device: str, why: str) -> EngineError:
+    return EngineError(
+        ErrorCode.MODEL_FAILED,
+        f"The model {card.id} could not be measured on {device}; {why}.",
+        "Choose another device, or a model that needs less memory.",
+    )
 
 
 def sizes_for(card: ModelCard) -> tuple[int, ...]:

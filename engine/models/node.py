@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from engine.contract.errors import EngineError, ErrorCode
 
 SHOWN = 60
 """Characters of a wrong value that an error shows."""
+LARGEST = sys.float_info.max
+UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+"""What no file name, no JSON and no terminal can be given; line breaks and tabs are no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,12 @@ class Node:
     """``$`` for the document, then ``.key`` and ``[index]``."""
     origin: str
     """What the document is, for people: a card's file name."""
+    kind: str = "model card"
 
     def __getitem__(self, key: str) -> Node:
         """The member ``key`` of an object; its absence is an error only when it is read."""
         members = self._typed(dict, "an object")
-        return Node(members.get(key), f"{self.path}.{key}", self.origin)
+        return replace(self, value=members.get(key), path=f"{self.path}.{key}")
 
     def __contains__(self, key: str) -> bool:
         return key in self._typed(dict, "an object")
@@ -35,11 +39,14 @@ class Node:
     def items(self) -> tuple[Node, ...]:
         """The elements of a list."""
         values = self._typed(list, "a list")
-        return tuple(Node(v, f"{self.path}[{i}]", self.origin) for i, v in enumerate(values))
+        named = ((f"{self.path}[{i}]", value) for i, value in enumerate(values))
+        return tuple(replace(self, value=value, path=path) for path, value in named)
 
     def text(self) -> str:
         """A string that is not blank."""
         value: str = self._typed(str, "a text")
+        if UNFIT.search(value):
+            self.refuse("a text without control characters and halves of characters")
         return value if value.strip() else self.refuse("a text that is not empty")
 
     def matching(self, pattern: str, wanted: str) -> str:
@@ -55,7 +62,7 @@ class Node:
     def number(self) -> float:
         """A finite number."""
         ok = isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
-        if not ok or not math.isfinite(self.value):
+        if not ok or not abs(self.value) <= LARGEST:  # as NaN is not, nor what no float can hold
             self.refuse("a number")
         return float(self.value)
 
@@ -98,8 +105,8 @@ class Node:
         shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
         raise EngineError(
             ErrorCode.MODEL_INVALID,
-            f"The model card {self.origin} is wrong: {self.path} should be {wanted}, not {shown}.",
-            "Correct the card, or use a model of the catalogue.",
+            f"The {self.kind} {self.origin} is wrong: {self.path} should be {wanted}, not {shown}.",
+            f"Correct the {self.kind.split()[-1]}, or use a model of the catalogue.",
         )
 
     def _typed(self, kind: type, wanted: str) -> Any:

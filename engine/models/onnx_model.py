@@ -102,11 +102,11 @@ def _read(card: ModelCard, path: Path, trusted: Collection[str]) -> bytes:
     if path.is_file() and path.stat().st_size > LARGEST:
         raise _broken(card, "it is larger than 2 GiB, and so no ONNX file")
     content = read_checked(card, path)
-    _check_needs(card, content, is_trusted=card.file.sha256 in trusted)
+    check_needs(card, content, is_trusted=card.file.sha256 in trusted)
     return content
 
 
-def _check_needs(card: ModelCard, content: bytes, *, is_trusted: bool) -> None:
+def check_needs(card: ModelCard, content: bytes, *, is_trusted: bool) -> None:
     """Refuse what would bring other files or other people's code along, before it is loaded."""
     try:
         needs = needs_of(content)

@@ -46,6 +46,12 @@ ORT_FAILURES: tuple[type[Exception], ...] = tuple(
 """They have no common root."""
 START_FAILURES: tuple[type[Exception], ...] = (*ORT_FAILURES, RuntimeError)
 """A plain one where TensorRT's libraries are missing."""
+IN_SOURCES = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : "
+    r"|\S*/\S+\.(?:cc|h):\d+ [^()]*\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])? "
+    r"|\w+\.(?:cc|h):\d+ \w+ "
+)
+"""Codes, and functions with their files, which tell users nothing."""
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 
@@ -161,6 +167,8 @@ def _start_on(target: _Target, content: bytes, threads: int) -> Network:
         raise NetworkError(_plain(error)) from error
     if session.get_providers()[0] != wanted:
         raise NetworkError("the device, its driver or its libraries are missing")
+    if not session.get_outputs():
+        raise NetworkError("it gives no result")
     return OrtNetwork(session, target.device, target.arithmetic)
 
 
@@ -190,7 +198,6 @@ def _port(port: Any) -> Port:
 
 
 def _plain(error: Exception) -> str:
-    """What ONNX Runtime says, in one line without its codes and without paths of its sources."""
+    """What ONNX Runtime says, in one line without its codes and the places in its sources."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^/onnxruntime_src\S+ .*?\) ", "", text)
-    return text.replace(os.sep + "onnxruntime_src", "").rstrip(".")[:300]
+    return IN_SOURCES.sub("", text).rstrip(".")[:300]

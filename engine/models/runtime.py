@@ -93,6 +93,10 @@ def open_model(
         EngineError: ``MODEL_HASH_MISMATCH``, ``MODEL_INVALID``, ``MODEL_NOT_INSTALLED``,
             ``DEVICE_UNAVAILABLE``, ``MODEL_UNSUITABLE`` when the library is not installed.
     """
+    if card.file.format == "difference":
+        from engine.models.difference_model import open_difference  # noqa: PLC0415 - loads scipy
+
+        return open_difference(card, path, device)
     if card.file.format != "onnx":
         from engine.models.torch_model import open_torch  # noqa: PLC0415 - loads PyTorch
 

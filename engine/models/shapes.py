@@ -29,7 +29,7 @@ def output_shape(card: ModelCard, height: int, width: int) -> Shape:
     """Of what one tile gives, ``NCHW``; a model of two classes may give one score for both."""
     output = card.output
     along = (n if n < 0 else n * output.zoom // output.cell for n in (height, width))
-    return (1, output.channels, *along)
+    return (1, output.given, *along)
 
 
 def noise(card: ModelCard, size: int) -> tuple[F32, ...]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,10 +16,17 @@ from engine.contract.errors import EngineError, ErrorCode
 from engine.models.card import ModelCard
 from engine.models.cardfile import card_to_json, is_model_id, read_card
 from engine.models.checksum import mismatch, sha256_of
+from engine.models.content import keep_checked
 from engine.models.disk import translated, whole_file
+from engine.models.inline import inline_content
+from engine.models.licence import Licences, not_accepted
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 """Models that come with Swath: ``swath://NAME``."""
+BESIDE = "config.json"
+"""What some files of weights need in their folder."""
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_%+-][A-Za-z0-9._%+-]*")
+"""File names that lead nowhere else on any system."""
 Progress = Callable[[int, int], None]
 """Bytes so far, bytes in all (0 while unknown)."""
 Cancelled = Callable[[], bool]
@@ -35,29 +45,33 @@ class ModelStore:
     """Model files under one folder; several processes may use it at once.
 
     ``sha256/<first two>/<sha256>/<file>`` are the models, ``archives/`` the packages they were
-    taken from, ``cards/`` cards that users added. A ``file:`` model is used where it lies, and so
-    is one that comes with Swath.
+    taken from, ``cards/`` cards that users added, ``licences/`` the terms that they accepted. A
+    ``file:`` model is used where it lies, and so is one that comes with Swath; for both nobody
+    is asked about terms.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.licences = Licences(root / "licences")
 
     def is_installed(self, card: ModelCard) -> bool:
         """Whether the model's file is there; one of ours also in its right size."""
         with contextlib.suppress(OSError):
-            size = self._place(card).stat().st_size
-            return size == card.file.size or _local_path(card) is not None
+            found = self.place(card).stat()
+            is_file = stat.S_ISREG(found.st_mode)  # a device or pipe might never end
+            return is_file and (found.st_size == card.file.size or local_path(card) is not None)
         return False
 
     def path(self, card: ModelCard) -> Path:
         """The model's file; ``open_model`` checks its content on every use.
 
         Raises:
-            EngineError: ``MODEL_NOT_INSTALLED``.
+            EngineError: ``MODEL_NOT_INSTALLED``, ``LICENCE_NOT_ACCEPTED``.
         """
         if self.is_installed(card):
-            return self._place(card)
-        local = _local_path(card)
+            self.require_terms(card)
+            return self.place(card)
+        local = local_path(card)
         if local is not None:
             raise EngineError(
                 ErrorCode.MODEL_NOT_INSTALLED,
@@ -77,14 +91,19 @@ class ModelStore:
 
         Raises:
             EngineError: ``MODEL_HASH_MISMATCH`` (nothing is kept), ``MODEL_DOWNLOAD_FAILED``,
-                ``DISK_FULL``, ``STATE_UNUSABLE``.
+                ``LICENCE_NOT_ACCEPTED`` (nothing is fetched), ``DISK_FULL``, ``STATE_UNUSABLE``.
             CancelledError: when ``cancelled`` says so; what came in is kept for the next try.
         """
-        target = self._place(card)
+        target = self.place(card)
+        if local_path(card) is not None:
+            return self.verify(card)
+        self.require_terms(card)
         if self.is_installed(card) and sha256_of(target) == card.file.sha256:
             return target
-        if _local_path(card) is not None:
-            return self.verify(card)
+        content = inline_content(card.file.uri)
+        if content is not None:
+            keep_checked(io.BytesIO(content), target, card.file.sha256, len(content), lambda: None)
+            return target
         from engine.models.fetch import fetch_member  # noqa: PLC0415 - loads the network libraries
 
         fetch_member(
@@ -98,6 +117,19 @@ class ModelStore:
         )
         return target
 
+    def has_open_terms(self, card: ModelCard) -> bool:
+        """Whether the user has to accept the model's licence, and has not."""
+        return local_path(card) is None and self.licences.is_open(card)
+
+    def require_terms(self, card: ModelCard) -> None:
+        """Go on only under terms that the user has accepted, where that is needed.
+
+        Raises:
+            EngineError: ``LICENCE_NOT_ACCEPTED``.
+        """
+        if self.has_open_terms(card):
+            raise not_accepted(card)
+
     def verify(self, card: ModelCard) -> Path:
         """The model's file, after reading all of it; a wrong one of ours is deleted.
 
@@ -108,7 +140,7 @@ class ModelStore:
         found = sha256_of(path)
         if found == card.file.sha256:
             return path
-        if _local_path(card) is not None:
+        if local_path(card) is not None:
             hint = "Take the file that the card was written for, or write a card for this one."
             raise mismatch(str(path), card.file.sha256, found, hint)
         self.remove(card)
@@ -117,16 +149,18 @@ class ModelStore:
 
     def remove(self, card: ModelCard) -> None:
         """Delete the model's file; a ``file:`` model is its owner's and stays."""
-        place = self._place(card)
-        if _local_path(card) is not None or not place.parent.exists():
+        place = self.place(card)
+        if local_path(card) is not None or not place.parent.exists():
             return
         with translated(place):
-            shutil.rmtree(place.parent)
+            place.unlink(missing_ok=True)
+            if all(other.name == BESIDE for other in place.parent.iterdir()):
+                shutil.rmtree(place.parent)
 
     def files(self) -> tuple[Path, ...]:
         """Every model file kept here."""
         found = (self.root / "sha256").glob("*/*/*")
-        return tuple(sorted(p for p in found if not p.name.startswith(".")))
+        return tuple(sorted(p for p in found if p.name != BESIDE and not p.name.startswith(".")))
 
     def clean_archives(self) -> int:
         """Delete packages and unfinished downloads; the number of bytes freed."""
@@ -154,8 +188,12 @@ class ModelStore:
         Raises:
             EngineError: ``MODEL_INVALID`` when it is broken.
         """
+        path = self._card_path(model_id)
+        return None if path is None else read_card(path)
+
+    def _card_path(self, model_id: str) -> Path | None:
         path = self.root / "cards" / f"{model_id}.json"
-        return read_card(path) if is_model_id(model_id) and path.is_file() else None
+        return path if is_model_id(model_id) and path.is_file() else None
 
     def add_card(self, card: ModelCard) -> None:
         """Keep a card, so that its id is known from now on."""
@@ -163,16 +201,28 @@ class ModelStore:
         with whole_file(self.root / "cards" / f"{card.id}.json") as file:
             file.write(text.encode())
 
-    def _place(self, card: ModelCard) -> Path:
-        local = _local_path(card)
+    def forget_card(self, model_id: str) -> bool:
+        """Delete the card that a user added under this id; whether there was one."""
+        path = self._card_path(model_id)
+        if path is None:
+            return False
+        with translated(path):
+            path.unlink()
+        return True
+
+    def place(self, card: ModelCard) -> Path:
+        """Where the model's file is, or would be."""
+        local = local_path(card)
         if local is not None:
             return local
-        name = urlsplit(card.file.uri).path.rsplit("/", 1)[-1] or "model.onnx"
+        name = urlsplit(card.file.uri).path.rsplit("/", 1)[-1]
+        if name == BESIDE or not PLAIN_NAME.fullmatch(name):
+            name = "model.onnx"
         sha256 = card.file.sha256
         return self.root / "sha256" / sha256[:2] / sha256 / name
 
 
-def _local_path(card: ModelCard) -> Path | None:
+def local_path(card: ModelCard) -> Path | None:
     """The path behind a ``file:`` URI, or behind the ``swath:`` one of a model that we ship."""
     parts = urlsplit(card.file.uri)
     if parts.scheme == "swath":

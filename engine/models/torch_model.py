@@ -60,7 +60,7 @@ class TorchNetwork:
                 scores = first.to(torch.float32)
                 stay = all(isinstance(a, torch.Tensor) for a in arrays)
                 return scores if stay else in_memory(scores.contiguous())
-        except FAILURES as error:
+        except (*FAILURES, torch.jit.Error) as error:  # the last is what a network itself raises
             raise NetworkError(f"{_kind(error)}{plain(error)}") from error
 
     @property
@@ -121,7 +121,7 @@ def open_torch(card: ModelCard, path: Path, device: str, threads: int) -> Networ
         raise missing(card, "PyTorch", "scripts/environment --torch") from error
     names = devices_for(device)
     settle()
-    module = load_module(card, content, path.parent)
+    module = load_module(card, content)
     notes: list[str] = []
     for name in names[:-1]:
         try:
@@ -170,8 +170,8 @@ def _kind(error: Exception) -> str:
     return "MemoryError " if isinstance(error, MemoryError) else ""
 
 
-def load_module(card: ModelCard, content: bytes, folder: Path) -> Any:
-    """The network of a file's content, on the CPU; files that belong to it lie in ``folder``.
+def load_module(card: ModelCard, content: bytes) -> Any:
+    """The network of a file's content, on the CPU.
 
     Raises:
         EngineError: ``MODEL_INVALID``, ``MODEL_UNSUITABLE``.
@@ -185,7 +185,7 @@ def load_module(card: ModelCard, content: bytes, folder: Path) -> Any:
             return load_script(content)
         if card.file.format == "pt2":
             return load_program(content)
-        return load_smp(content, folder)
+        return load_smp(content, card.file.network)
     except ImportError as error:
         what = f"segmentation-models-pytorch ({error})"
         raise missing(card, what, "pip install segmentation-models-pytorch") from error

@@ -19,6 +19,7 @@ import torch
 
 from engine.models.torch_archive import PICKLED, Members, read_members, write_members
 from engine.models.torch_operators import FILE_OPERATORS
+from engine.models.torch_tensors import check_tensors
 
 NEEDED = ("data.pkl", "constants.pkl")
 KEPT = re.compile(
@@ -29,6 +30,22 @@ RUNS_ON_LOADING = re.compile(rb"\b__setstate__\b")
 CLASSES = "__torch__.torch.classes"
 OTHER_WAYS = {"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"}
 """Opcodes that name a class in a way that PyTorch never writes."""
+DEEPEST = 100
+"""Brackets in brackets."""
+MOST_STEPS = 2000
+"""Operators of one statement."""
+MOST_INDENT = 200
+"""Blanks before a statement."""
+WORDS = re.compile(
+    rb'#[^\n]*|"""(?:\\.|[^\\])*?"""|"(?:\\.|[^"\\])*"'
+    rb"|'''(?:\\.|[^\\])*?'''|'(?:\\.|[^'\\])*'",
+    re.DOTALL,
+)
+"""Comments and texts."""
+TOKENS = re.compile(
+    rb"\n[ \t]*|[()\[\]{}\\]|[+*/%@.<>!&|^~]|-(?!\d)|\b(?:not|and|or|if|else|lambda|is|in)\b"
+)
+"""What makes statements deep; commas and negative numbers only make them long."""
 INNER_CALLS = {"CallFunction", "CallMethod", "PythonOp", "fork", "awaitable", "rpc_async"}
 """Calls that an inlined graph has left over only when it cannot see where they lead."""
 
@@ -59,8 +76,24 @@ def _check_members(members: Members) -> None:
     for name, data in members.items():
         if name.endswith(".py") and RUNS_ON_LOADING.search(data):
             raise ValueError("it would run code of its own while it is loaded (__setstate__)")
+        if name.endswith(".py"):
+            _check_code(data)
         if name.endswith(".pkl"):
             _check_pickle(data)
+            folder = name.removesuffix(".pkl") + "/"
+            check_tensors(data, {n.removeprefix(folder): d for n, d in members.items()})
+
+
+def _check_code(data: bytes) -> None:
+    """Refuse statements that would take PyTorch's reader, or what it builds, too deep."""
+    depth = steps = 0
+    for token in TOKENS.finditer(WORDS.sub(b"0", data)):
+        text = token[0]
+        depth += (text in b"([{") - (text in b")]}")
+        steps = 0 if text.startswith(b"\n") and depth <= 0 else steps + 1
+        is_deep = text.startswith(b"\n") and len(text) > MOST_INDENT
+        if text == b"\\" or depth > DEEPEST or steps > MOST_STEPS or is_deep:
+            raise ValueError("its code is nested more deeply than that of any network")
 
 
 def _check_pickle(data: bytes) -> None:

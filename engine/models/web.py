@@ -73,6 +73,9 @@ class _IndexLogin(requests.auth.AuthBase):
 class UserSession(requests.Session):
     """A session that reaches the network the way the user's pip does."""
 
+    login_hint = "Access was refused: check the login in the index address, or the proxy's rules."
+    """What to do about a server that wants another login."""
+
     def __init__(self, settings: IndexSettings) -> None:
         super().__init__()
         self._settings = settings
@@ -144,13 +147,15 @@ def failed(url: str, reason: str, hint: str) -> EngineError:
     )
 
 
-def explain(error: requests.RequestException, url: str) -> EngineError:
+def explain(
+    error: requests.RequestException, url: str, login_hint: str = UserSession.login_hint
+) -> EngineError:
     """What went wrong on the network, and what to do about it."""
     for kind, reason, hint in _REASONS:
         if isinstance(error, kind):
             return failed(url, reason, hint)
     if error.response is not None:
-        return _explain_status(error.response.status_code, url)
+        return _explain_status(error.response.status_code, url, login_hint)
     return failed(url, type(error).__name__, _OFFLINE)
 
 
@@ -176,12 +181,12 @@ _REASONS: tuple[tuple[type[Exception], str, str], ...] = (
 )
 
 
-def _explain_status(status: int, url: str) -> EngineError:
+def _explain_status(status: int, url: str, login_hint: str) -> EngineError:
     hint = _OFFLINE
     if status == PROXY_WANTS_LOGIN:
         hint = "The proxy wants a login: put it into pip's proxy setting."
     elif status in LOGIN_WANTED:
-        hint = "Access was refused: check the login in the index address, or the proxy's rules."
+        hint = login_hint
     return failed(url, f"it answered with HTTP status {status}", hint)
 
 
@@ -199,9 +204,9 @@ def _fetch(session: UserSession, url: str, target: Path, sha256: str | None, wat
             if left and sha256 is not None and target.stat().st_size:
                 time.sleep(PAUSE)
                 continue
-            raise explain(error, url) from error
+            raise explain(error, url, session.login_hint) from error
         except requests.RequestException as error:
-            raise explain(error, url) from error
+            raise explain(error, url, session.login_hint) from error
         return
 
 

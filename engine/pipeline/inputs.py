@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import InputSpec, NamedInput
@@ -13,6 +12,7 @@ from engine.geo.grid import Grid
 from engine.io.scene import open_scene
 from engine.io.source import Scene, Source
 from engine.models.card import ModelCard, ModelInput
+from engine.pipeline.naming import naming_notes, with_names
 
 Sources = tuple[tuple[Source, ...], ...]
 """For each input of a card: none, one, or those of a series in the order of its dates."""
@@ -36,6 +36,8 @@ class Inputs:
     card: ModelCard
     given: tuple[tuple[Given, ...], ...]
     """For each input of the card."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user: which input a raster without a name is."""
 
     @property
     def main(self) -> Scene:
@@ -68,12 +70,6 @@ class Inputs:
         """Every file that is read."""
         return tuple(dict.fromkeys(uri for one in self.every for uri in one.scene.files))
 
-    @property
-    def dates(self) -> tuple[str | None, ...]:
-        """Of the input that is a series, in its order."""
-        series = (g for g, i in zip(self.given, self.card.inputs, strict=True) if i.dates)
-        return tuple(one.date for one in next(series, ()))
-
     @contextlib.contextmanager
     def sources(self, stand_in: Callable[[str], str] | None = None) -> Iterator[Sources]:
         """All bands on the first scene's grid, open as long as the context.
@@ -102,21 +98,24 @@ def open_inputs(card: ModelCard, main: InputSpec, others: Sequence[NamedInput]) 
         card: Says which inputs there are.
         main: The scene for the card's first input.
         others: The further ones; a name that comes again is a series, with the first input's
-            name further dates of the main scene.
+            name further dates of the main scene; "" where the card tells the name.
 
     Raises:
-        EngineError: ``REQUEST_INVALID`` for names that the card does not have, inputs that are
-            missing or too many; or what opening a scene raises.
+        EngineError: ``REQUEST_INVALID`` for names that the card does not have or does not tell,
+            inputs that are missing or too many; or what opening a scene raises.
     """
-    _check_names(card, others)
-    whole = [NamedInput(card.input.name, main), *others]
-    given = tuple(_opened(wanted, whole) for wanted in card.inputs)
-    return Inputs(card, given)
+    named = with_names(card, others)
+    _check_names(card, named)
+    whole = [NamedInput(card.input.name, main), *named]
+    given = tuple(_opened(card, wanted, whole) for wanted in card.inputs)
+    return Inputs(card, given, naming_notes(others, named))
 
 
-def _opened(wanted: ModelInput, whole: Sequence[NamedInput]) -> tuple[Given, ...]:
+def _opened(card: ModelCard, wanted: ModelInput, whole: Sequence[NamedInput]) -> tuple[Given, ...]:
     mine = [_given(named) for named in whole if named.name == wanted.name]
     fewest, most = wanted.dates or (0 if wanted.is_optional else 1, 1)
+    if wanted.dates and card.timeline == "months":  # several of a month are one step
+        most = max(most, len(mine))
     if wanted.is_optional and not mine:
         return ()
     if not fewest <= len(mine) <= most:
@@ -150,23 +149,3 @@ def _check_names(card: ModelCard, others: Sequence[NamedInput]) -> None:
             f"The model {card.id} has no input «{unknown[0]}».",
             f"Its inputs are {', '.join(known)}.",
         )
-
-
-def months_of(dates: Sequence[str | None]) -> tuple[int, ...]:
-    """Months, 1 to 12, of the dates of a series.
-
-    Raises:
-        EngineError: ``REQUEST_INVALID`` for a date that nobody knows, or that is none.
-    """
-    return tuple(_month(date) for date in dates)
-
-
-def _month(date: str | None) -> int:
-    try:
-        return datetime.fromisoformat(date or "").month
-    except ValueError:
-        raise EngineError(
-            ErrorCode.REQUEST_INVALID,
-            f"«{date}» is not a date." if date else "The metadata of a raster tell no date.",
-            "Give it as --date 2024-07-31, or --with NAME@2024-07-31=FILE.",
-        ) from None

@@ -29,6 +29,7 @@ from engine.models.card import ModelCard
 from engine.models.cardfile import card_from_json, card_to_json
 from engine.pipeline.destination import Destination
 from engine.pipeline.fingerprint import InputFile
+from engine.pipeline.preflight import Preflight
 from engine.tasks.task import Detail
 
 
@@ -163,6 +164,8 @@ class Plan:
     """Of the scene: UTC, ISO 8601."""
     scaling: str
     """What turns stored numbers into physical ones, one sentence."""
+    preflight: Preflight | None = None
+    """Of two dates: whether they can be compared."""
 
     @property
     def detail(self) -> Detail:
@@ -240,6 +243,7 @@ def plan_to_json(plan: Plan) -> str:
         "notes": list(plan.notes),
         "acquired": plan.acquired,
         "scaling": plan.scaling,
+        "preflight": to_plain(plan.preflight),
     }
     return json.dumps(plain, indent=1, sort_keys=True) + os.linesep
 
@@ -254,4 +258,5 @@ def plan_from_json(text: str) -> Plan:
         notes=tuple(plain["notes"]),
         acquired=plain["acquired"],
         scaling=plain["scaling"],
+        preflight=from_plain(Preflight, seen) if (seen := plain.get("preflight")) else None,
     )

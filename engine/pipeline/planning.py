@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +21,22 @@ from engine.models.catalogue import choose_model, find_card, quantity_note
 from engine.models.measure import measured
 from engine.models.precision import settle_precision
 from engine.models.store import ModelStore
+from engine.pipeline.coregistration import coregistered
 from engine.pipeline.destination import Destination
 from engine.pipeline.fingerprint import fingerprint
 from engine.pipeline.inputs import Inputs, open_inputs
 from engine.pipeline.kept import KeptPlan
 from engine.pipeline.plan import Plan, Recipe
+from engine.pipeline.preflight import preflight_of
+from engine.pipeline.query import with_query
 from engine.pipeline.sizing import DEFAULT_MEMORY, MIB, choose_size
+from engine.pipeline.timeline import timeline_of
 from engine.version import VERSION
 
 BLOCK_EDGE = 1024
 """Source pixels along a block's edge, about."""
+BLOCK_BYTES = 64 * MIB
+"""Of a block's scores, about."""
 SAME_SCALE = 1e-6
 """Lattices closer to the source than this are the source."""
 
@@ -55,6 +62,7 @@ def settled_plan(
         _make_room(kept, request, work)
         plan = make_plan(request, store)
         provide(plan.recipe.card)
+        plan = with_query(plan, store, request)
         return kept.keep(with_tile_size(plan, store, request.memory), request)
     provide(plan.recipe.card)
     return plan
@@ -115,15 +123,19 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     output = request.output
     read = [*request.input.uris, *(uri for other in request.others for uri in other.input.uris)]
     Destination.of(output, has_classes=False).check(output.overwrite, read)
-    card = _card_for(request, store)
+    request, card, method_notes = _settled_model(request, store)
     places = Destination.of(output, has_classes=bool(card.output.classes))
     places.check(output.overwrite, read)
     inputs = open_inputs(card, request.input, request.others)
+    if request.coregister and request.change is None:  # before a comparison was fitted otherwise
+        inputs, moved_note = coregistered(inputs)
+        method_notes = (*method_notes, moved_note)
     areas_of_interest = [request.region.aoi] if request.region.aoi else []
     places.check_spares([*inputs.files, *areas_of_interest])
     _check_results(request, card)
     with inputs.sources():  # bands that are missing, and scenes that lie elsewhere
         grid = inputs.grid
+    timeline_of(inputs)  # dates that are missing or too far apart
     aoi = read_aoi(request.region.aoi, grid) if request.region.aoi else None
     factors, scale_note = _scale(grid, card, request.input.gsd)
     precision, precision_note = settle_precision(card, request.device, request.precision)
@@ -138,19 +150,22 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         aoi_digest=aoi.digest if aoi else None,
         factors=factors,
         rule=card.tiling,
-        block=max(1, round(BLOCK_EDGE / max(factors))),
+        block=max(1, round(_block_edge(card) / max(factors))),
         device=request.device,
         precision=precision,
         engine=VERSION,
     )
-    notes = (*_input_notes(inputs, grid), *(n for n in (scale_note, precision_note) if n))
+    preflight = preflight_of(inputs)
+    seen = preflight.notes if preflight else ()
+    more = (*method_notes, *seen, scale_note, precision_note)
+    notes = (*_input_notes(inputs, grid), *(note for note in more if note))
     scaling = " ".join(dict.fromkeys(one.scene.profile.sentence for one in inputs.every))
-    return Plan(recipe, output, request.polygons, notes, inputs.acquired, scaling)
+    return Plan(recipe, output, request.polygons, notes, inputs.acquired, scaling, preflight)
 
 
 def _input_notes(inputs: Inputs, grid: Grid) -> tuple[str, ...]:
     """What a user should read about the scenes, each sentence once."""
-    notes: list[str] = []
+    notes: list[str] = list(inputs.notes)
     for several, wanted in zip(inputs.given, inputs.card.inputs, strict=True):
         for one in several:
             scene = one.scene
@@ -159,9 +174,17 @@ def _input_notes(inputs: Inputs, grid: Grid) -> tuple[str, ...]:
             level = quantity_note(inputs.card, wanted, scene.profile.quantity)
             notes += [level] if level else []
             moved = grid.aligned_offset(scene.grid) is None
-            how = "the nearest pixel" if wanted.is_class_map else "linear interpolation"
+            curve = "cubic" if one.named.input.offset else "linear"
+            how = "the nearest pixel" if wanted.is_class_map else f"{curve} interpolation"
             notes += [f"«{wanted.name}» is brought to the first raster's grid by {how}."] * moved
     return tuple(dict.fromkeys(notes))
+
+
+def _block_edge(card: ModelCard) -> float:
+    """Source pixels: fewer of a result of many bands, since a block is kept in memory."""
+    output = card.output
+    depth = 4 * output.channels * (output.zoom / output.cell) ** 2
+    return min(BLOCK_EDGE, math.sqrt(BLOCK_BYTES / depth))
 
 
 def _check_results(request: SegmentRequest, card: ModelCard) -> None:
@@ -187,11 +210,11 @@ def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
         EngineError: ``REQUEST_INVALID``.
     """
     names = [member.name for member in card.output.classes]
-    unknown = [name for name in options.square if name not in names]
+    unknown = [name for name in (*options.square, *options.classes) if name not in names]
     if unknown:
         raise EngineError(
             ErrorCode.REQUEST_INVALID,
-            f"The model {card.id} has no class {', '.join(unknown)} to make right angles for.",
+            f"The model {card.id} has no class {', '.join(unknown)} to make polygons of.",
             f"Its classes are {', '.join(names)}.",
         )
     if min(options.min_area, options.fill_holes, options.simplify) < 0:
@@ -200,6 +223,18 @@ def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
             "A smallest area, a hole's area or a simplification is below zero.",
             "Give 0 to leave polygons as they are, or a size.",
         )
+
+
+def _settled_model(
+    request: SegmentRequest, store: ModelStore
+) -> tuple[SegmentRequest, ModelCard, tuple[str, ...]]:
+    """The card that runs, the request with what it took to find that, and what was found."""
+    if request.change is None:
+        return request, _card_for(request, store), ()
+    from engine.pipeline.comparison import compared  # noqa: PLC0415 - loads scipy
+
+    fitted = compared(request, request.change)
+    return fitted.request, fitted.card, fitted.notes
 
 
 def _card_for(request: SegmentRequest, store: ModelStore) -> ModelCard:

@@ -60,7 +60,7 @@ def cell_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iterato
         rows, cols = np.nonzero(classes != recipe.card.output.nodata)
         ids = classes[rows, cols]
         area = np.broadcast_to(_pixel_area(recipe, window), window.shape)[rows, cols]
-        kept = area >= plan.polygons.min_area
+        kept = (area >= plan.polygons.min_area) & np.isin(ids, _wanted_ids(plan))
         left, top = cols + window.col, rows + window.row
         shapes = shapely.transform(shapely.box(left, top, left + 1, top + 1), recipe.frame.place)
         fields = {
@@ -92,7 +92,7 @@ def _batch(plan: Plan, patches: Patches) -> PolygonBatch:
         area[chosen] *= shapely.area(shapes) / patches.outlines.areas[chosen]
         geometry[chosen] = _upright(shapely.transform(shapes, recipe.frame.place), recipe.frame)
     mean = tally.confidence / tally.pixels * PROBABILITY_SCALE
-    kept = area >= plan.polygons.min_area
+    kept = (area >= plan.polygons.min_area) & np.isin(tally.class_id, _wanted_ids(plan))
     fields = {
         "class_id": tally.class_id.astype(np.int32),
         "class_name": _names(plan)[tally.class_id],
@@ -100,6 +100,12 @@ def _batch(plan: Plan, patches: Patches) -> PolygonBatch:
         "confidence": mean.astype(np.float32),
     }
     return PolygonBatch(geometry[kept], {key: values[kept] for key, values in fields.items()})
+
+
+def _wanted_ids(plan: Plan) -> list[int]:
+    """Classes whose polygons are written."""
+    named = plan.polygons.classes
+    return [c.id for c in plan.recipe.card.output.classes if not named or c.name in named]
 
 
 def _square_ids(plan: Plan) -> list[int]:

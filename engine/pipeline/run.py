@@ -27,7 +27,7 @@ from engine.models.store import ModelStore
 from engine.pipeline.ahead import map_ahead
 from engine.pipeline.blocks import BlockStore
 from engine.pipeline.forward import Forward, TileResult
-from engine.pipeline.inputs import months_of, open_inputs
+from engine.pipeline.inputs import open_inputs
 from engine.pipeline.merge import Merge, merge_for
 from engine.pipeline.outcome import Outcome, Run, outcome_in
 from engine.pipeline.plan import Plan
@@ -36,6 +36,7 @@ from engine.pipeline.report import Report, stop_if_cancelled
 from engine.pipeline.shards import blocks_of
 from engine.pipeline.sizing import estimate, sentence
 from engine.pipeline.tensors import Tensors
+from engine.pipeline.timeline import timeline_of
 from engine.pipeline.workplace import Workplace
 from engine.tasks.task import Bands, task_for
 
@@ -182,7 +183,7 @@ def _forward(plan: Plan, store: ModelStore, spool: Spool) -> Iterator[Forward]:
         model = open_model(recipe.card, path, recipe.device, 1, recipe.precision)
         with contextlib.closing(model):
             aoi = read_aoi(recipe.aoi, recipe.grid) if recipe.aoi else None
-            tensors = Tensors(recipe, sources, model.upload, months_of(inputs.dates))
+            tensors = Tensors(recipe, sources, model.upload, timeline_of(inputs))
             gate = threading.Semaphore(passes_side_by_side(model.device))
             yield Forward(recipe, tensors, model, task_for(recipe.card), aoi, plan.detail, gate)
 

@@ -15,10 +15,12 @@ from engine.geo.chip import Chip
 from engine.geo.resample import resample
 from engine.geo.tiling import Tile
 from engine.geo.window import Window
+from engine.io.source import Source
 from engine.models.card import ModelInput
-from engine.models.encode import Encoding, encoding_of
+from engine.models.encode import F64, Encoding, encoding_of
 from engine.pipeline.inputs import Sources
 from engine.pipeline.plan import Recipe
+from engine.pipeline.timeline import Timeline
 
 Mask = npt.NDArray[np.bool_]
 
@@ -44,8 +46,8 @@ class Tensors:
     """Of the card's inputs, all on the first one's grid."""
     upload: Callable[[npt.NDArray[Any]], Array]
     """Brings stored numbers to where the network computes, see ``runtime.Model.upload``."""
-    months: tuple[int, ...] = ()
-    """Of a series' dates."""
+    timeline: Timeline
+    """Of the inputs that are series."""
 
     def read(self, tile: Tile) -> Chips:
         """The stored pixels under a tile."""
@@ -67,29 +69,40 @@ class Tensors:
         """
         inputs = zip(self.recipe.card.inputs, chips.of_inputs, self._encodings, strict=True)
         arrays = [
-            self._array(given, several, encodings, tile) for given, several, encodings in inputs
+            self._series(self._dates(*one, tile), one[0], steps, tile)
+            for one, steps in zip(inputs, self.timeline.members, strict=True)
         ]
         return self._joined(arrays), self._seen(chips, tile)
 
-    def _array(
+    def _dates(
         self, given: ModelInput, chips: Sequence[Chip], encodings: Sequence[Encoding], tile: Tile
-    ) -> Array:
+    ) -> list[Array]:
         """One input on the lattice, filled up to the size that the model takes.
 
         Encoding comes before the resampling, which is linear like most of it, so that codes are
         resampled as the channels that they become.
         """
-        dates = [self._date(given, *pair, tile) for pair in zip(chips, encodings, strict=True)]
-        if given.dates:
-            return namespace(dates[0]).stack(dates)
-        if dates:
-            return dates[0]
-        padded = (self.recipe.rule.padded(n) for n in tile.read.shape)
-        return self.upload(np.full((given.channels, *padded), given.fill, np.float32))
+        place = None
+        if any(encoding.needs_place for encoding in encodings):
+            place = self.recipe.grid.degrees(chips[0].window)
+        pairs = zip(chips, encodings, strict=True)
+        return [self._date(given, chip, encoding, place, tile) for chip, encoding in pairs]
 
-    def _date(self, given: ModelInput, chip: Chip, encoding: Encoding, tile: Tile) -> Array:
+    def _series(
+        self, dates: Sequence[Array], given: ModelInput, steps: Sequence[Sequence[int]], tile: Tile
+    ) -> Array:
+        """The dates at each step of the timeline; of what is no series the only one, if any."""
+        padded = (self.recipe.rule.padded(n) for n in tile.read.shape)
+        nothing = np.full((given.channels, *padded), given.fill, np.float32)
+        if not given.dates:
+            return dates[0] if dates else self.upload(nothing)
+        taken = [[dates[n] for n in step] or [self.upload(nothing)] for step in steps]
+        return namespace(taken[0][0]).stack([_mean(several, given.fill) for several in taken])
+
+    def _date(
+        self, given: ModelInput, chip: Chip, encoding: Encoding, place: F64 | None, tile: Tile
+    ) -> Array:
         has_data = None if chip.valid.all() else chip.valid
-        place = self.recipe.grid.degrees(chip.window) if encoding.needs_place else None
         encoded = encoding(self.upload(chip.data), has_data, place)
         if not self.recipe.lattice.is_source:
             factors = self.recipe.lattice.factors
@@ -114,23 +127,38 @@ class Tensors:
         if joining == "channels" and len(arrays) > 1:
             return (xp.concat(arrays)[None],)
         own = tuple(a[None] for a in arrays)
-        months = np.array([self.months], np.float32)
-        return (*own, self.upload(months)) if self.months else own
+        months = np.array([self.timeline.months], np.float32)
+        return (*own, self.upload(months)) if self.timeline.months else own
 
     @functools.cached_property
     def _encodings(self) -> tuple[tuple[Encoding, ...], ...]:
         inputs = zip(self.recipe.card.inputs, self.sources, strict=True)
         return tuple(
-            tuple(
-                encoding_of(
-                    given,
-                    [band.scaling.scale for band in source.bands],
-                    [band.scaling.offset for band in source.bands],
-                )
-                for source in several
-            )
-            for given, several in inputs
+            tuple(encoding_for(given, source) for source in several) for given, several in inputs
         )
+
+
+def _mean(several: Sequence[Array], fill: float) -> Array:
+    """Of what was seen, channel by channel: what is not ``fill``."""
+    if len(several) == 1:
+        return several[0]
+    xp = namespace(several[0])
+    stacked = xp.stack(several)
+    seen = stacked != fill
+    count = xp.sum(xp.astype(seen, xp.float32), axis=0)
+    total = xp.sum(xp.where(seen, stacked, 0), axis=0)
+    return xp.where(count > 0, total / xp.where(count > 0, count, 1), fill)
+
+
+def encoding_for(given: ModelInput, source: Source) -> Encoding:
+    """The encoding of a source's stored numbers."""
+    scalings = [band.scaling for band in source.bands]
+    return encoding_of(
+        given,
+        [scaling.scale for scaling in scalings],
+        [scaling.offset for scaling in scalings],
+        is_power=all(scaling.is_power for scaling in scalings),
+    )
 
 
 def _pad(encoded: Array, padded: Callable[[int], int]) -> Array:

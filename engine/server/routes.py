@@ -24,6 +24,7 @@ from engine.contract.errors import EngineError, ErrorCode, ErrorInfo
 from engine.contract.events import EventPage
 from engine.contract.messages import (
     EngineInfo,
+    InstallRequest,
     Job,
     ModelInfo,
     ModelList,
@@ -130,9 +131,10 @@ async def _list_models(engine: Engine, _: Request) -> Response:
 
 async def _install_model(engine: Engine, request: Request) -> Response:
     model_id = request.path_params["id"]
+    wanted = await read_message(request, InstallRequest, InstallRequest())
     gone = asyncio.create_task(_until_gone(engine, request))
     try:
-        info = await run_in_threadpool(_install, engine.store.state, model_id, gone.done)
+        info = await run_in_threadpool(_install, engine.store.state, model_id, wanted, gone.done)
     finally:
         gone.cancel()
     return reply(info)
@@ -229,18 +231,22 @@ def _create(engine: Engine, submission: Submission) -> Job:
 
 
 def _models(state: Path) -> ModelList:
-    from engine.models.catalogue import load_catalogue, model_info  # noqa: PLC0415 - after hello
+    from engine.models.catalogue import known_cards, model_info  # noqa: PLC0415 - after hello
     from engine.models.store import ModelStore  # noqa: PLC0415 - after hello
 
     store = ModelStore(state / "models")
-    return ModelList(tuple(model_info(card, store) for card in load_catalogue()))
+    return ModelList(tuple(model_info(card, store) for card in known_cards(store)))
 
 
-def _install(state: Path, model_id: str, cancelled: Callable[[], bool]) -> ModelInfo:
+def _install(
+    state: Path, model_id: str, wanted: InstallRequest, cancelled: Callable[[], bool]
+) -> ModelInfo:
     from engine.models.catalogue import find_card, model_info  # noqa: PLC0415 - after hello
     from engine.models.store import ModelStore  # noqa: PLC0415 - after hello
 
     store = ModelStore(state / "models")
     card = find_card(model_id, store)
+    if wanted.accepted_licence == card.license and store.has_open_terms(card):
+        store.licences.accept(card)
     store.install(card, lambda _done, _total: None, cancelled)
     return model_info(card, store)

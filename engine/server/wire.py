@@ -54,13 +54,15 @@ def refuse(error: ErrorInfo, status: int | None = None) -> Response:
     return reply({"error": error}, status or STATUS.get(error.code, 400))
 
 
-async def read_message(request: Request, kind: type[T]) -> T:
-    """The message of class ``kind`` in the request's body.
+async def read_message(request: Request, kind: type[T], default: T | None = None) -> T:
+    """The message of class ``kind`` in the request's body; ``default`` when there is no body.
 
     Raises:
         EngineError: ``REQUEST_INVALID`` with the path of the first wrong value.
     """
     body = await _read_body(request)
+    if not body and default is not None:
+        return default
     from pydantic import ValidationError  # noqa: PLC0415 - not before the first answer
 
     try:

@@ -6,8 +6,8 @@ from ...engine.contract.messages import ClassArea, EngineInfo, Job, RunSummary
 UNITS = (("km²", 1e6), ("ha", 1e4))
 STAGES = {
     "model": "Fetching the model",
-    "segment": "Segmenting",
-    "raster": "Writing the classes",
+    "segment": "Running the model",
+    "raster": "Writing the raster",
     "probability": "Writing the class probabilities",
     "polygons": "Writing the polygons",
 }

@@ -32,17 +32,57 @@ engine, a program of its own on this computer; no pixel leaves it.</p>
 """
 
 
+APPLYING = """
+<p>Runs a model on one raster layer or on several, whatever it looks at and gives: two dates, a
+series of dates, an earlier map; classes, continuous values such as height or biomass, embeddings,
+labels of patches, finer pixels. The layers may be of any size; they are read in tiles that leave
+no seams.</p>
+<p><b>Quick start:</b> choose the first layer (of two dates, the earlier one), choose the model or
+its card from a file, choose the second layer under <i>Further layers</i>, press Run.</p>
+<h3>Inputs</h3>
+<p><b>Raster layer</b> is the model's first input. The result lies on its pixels.</p>
+<p><b>Model</b>: one of those below, among them those that <i>swath models add</i> has made
+known. <b>Model or card from a file</b> stands for it: a card (.json), or a model with its card
+beside it. ONNX files with the metadata of the plugin Deepness need no card.</p>
+<p><b>Further layers</b>: the model's other inputs, in the order that its card has them. They may
+have other pixels and another CRS: they are brought to the first layer's pixels.</p>
+<p><b>Names of the further layers</b>: in the layers' order, with commas between. Empty, the model's
+card tells them wherever only one way is open, and the log says what was found. Otherwise write
+<code>after, prior</code>, for instance. A date may follow, <code>image@2024-07-31</code>, or stand
+alone, <code>@2024-07-31</code>: models of series need dates where neither the layer (its
+<i>Temporal</i> properties) nor the file tells them.</p>
+<p><b>Input profile</b>: models need physical numbers, such as reflectance from 0 to 1. It holds for
+all layers, unless <i>Input profiles of the further layers</i> has others, with semicolons between:
+<code>reflectance; raw</code>. An earlier map of classes is <code>raw</code>.</p>
+<p><b>Extent</b> and <b>Only inside these polygons</b> limit the work to a part of the first
+raster.</p>
+<h3>Outputs</h3>
+<p><b>Result</b>: a cloud-optimised GeoTIFF with its style: classes with their legend, or values on
+a colour ramp with one band a value. <b>Polygons</b> and <b>Class probabilities</b> are for models
+that give classes.</p>
+<p>Cancel stops within seconds and leaves no half-written file. The computing is done by the Swath
+engine, a program of its own on this computer; no pixel leaves it.</p>
+"""
+
+
 INSTALLING = """
 <p>Fetches the weights of a model from where its authors publish them, checks them against the
 digest in the model's card, and keeps them for all later runs: once for each model, for instance
 before going where there is no network. Otherwise they are fetched when the model is first used.
 Proxy and package index settings of this computer apply.</p>
+<p><b>I accept the model's licence</b>: needed once, and only for models whose licence asks for more
+than naming its authors, such as no commercial use. The licences stand below.</p>
 """
 
 
 def segment_help(cards: Sequence[CardChoice]) -> str:
     """The introduction and the models to choose from."""
     return _one_line(f"{INTRODUCTION}{_models(cards)}")
+
+
+def apply_help(cards: Sequence[CardChoice]) -> str:
+    """How to apply a model of several inputs, and the models to choose from."""
+    return _one_line(f"{APPLYING}{_models(cards)}")
 
 
 def models_help(cards: Sequence[CardChoice]) -> str:

@@ -1,4 +1,4 @@
-"""The parameters of ``swath:segment``, in the order of its dialog."""
+"""The parameters of the algorithms, each in the order of its dialog."""
 
 from typing import List, Sequence
 
@@ -8,96 +8,202 @@ from qgis.core import (
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFile,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
 )
+from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
 from ..catalogue import CardChoice
-from ..compat import FILE_BEHAVIOR, FLAG_ADVANCED, NUMBER_DOUBLE, SOURCE_POLYGON
+from ..compat import (
+    FILE_BEHAVIOR,
+    FLAG_ADVANCED,
+    NUMBER_DOUBLE,
+    NUMBER_INTEGER,
+    SOURCE_POLYGON,
+    SOURCE_RASTER,
+)
+from .language import tr
 
+Parameters = List[QgsProcessingParameterDefinition]
 AUTO = "auto"
 PROFILES = (
     AUTO,
     *("reflectance", "reflectance-10000"),
     *("sentinel2-l1c", "sentinel2-l1c-0400", "sentinel2-l2a", "sentinel2-l2a-0400"),
     *("landsat-c1-l1", "landsat-c2-l1", "landsat-c1-l2", "landsat-c2-l2"),
-    *("rgb8", "decibel", "raw"),
+    *("rgb8", "decibel", "power", "raw"),
 )
 """The engine's input profiles, but for ``custom``, which has a field of its own."""
 DEVICES = (AUTO, "cpu", "cuda", "tensorrt", "coreml", "directml", "openvino")
 PRECISIONS = ("exact", "fast")
+MODEL_FILES = "*.json *.onnx *.pt *.pt2 *.ts *.torchscript *.safetensors"
+RESULT = QT_TRANSLATE_NOOP("Swath", "Result")
+"""A raster of classes or of values: the model's card says which."""
 HIGHEST_SUN = 90.0
+LEAST_MEMORY = 400
+"""MiB, as the engine has it."""
 
 
-def segment_parameters(cards: Sequence[CardChoice]) -> List[QgsProcessingParameterDefinition]:
-    """All of them, new."""
-    return [*_inputs(cards), *(_advanced(p) for p in _refinements()), *_outputs()]
-
-
-def _inputs(cards: Sequence[CardChoice]) -> List[QgsProcessingParameterDefinition]:
+def segment_parameters(cards: Sequence[CardChoice]) -> Parameters:
+    """Those of ``swath:segment``, new."""
+    advanced = [
+        *_numbers_of_input(),
+        _min_area(),
+        _model_file(tr("Model or card from a file, instead of the model chosen above")),
+        *_computing(),
+    ]
     return [
-        QgsProcessingParameterRasterLayer("INPUT", "Raster layer"),
-        choice("MODEL", "Model", [AUTO, *(card.id for card in cards)]),
-        QgsProcessingParameterExtent("EXTENT", "Extent (whole raster when empty)", optional=True),
-        QgsProcessingParameterFeatureSource(
-            "MASK", "Only inside these polygons", [SOURCE_POLYGON], optional=True
-        ),
-        choice("PROFILE", "Input profile: how numbers become reflectance", PROFILES),
+        QgsProcessingParameterRasterLayer("INPUT", tr("Raster layer")),
+        _model(cards),
+        *_area(),
+        _profile(),
+        *(_advanced(p) for p in advanced),
+        *_outputs(tr("Classes"), tr("Polygons"), tr("Class probabilities")),
     ]
 
 
-def _refinements() -> List[QgsProcessingParameterDefinition]:
+def apply_parameters(cards: Sequence[CardChoice]) -> Parameters:
+    """Those of ``swath:apply``, new; its own ones follow those of ``swath:segment``."""
+    advanced = [
+        *_numbers_of_input(),
+        _text("DATE", tr("Date of the raster layer, such as 2024-07-31")),
+        _text("OTHER_PROFILES", tr("Input profiles of the further layers (as above when empty)")),
+        _text("OTHER_BANDS", tr("Bands of the further layers, such as red=1, nir=2; class=1")),
+        _query(),
+        _min_area(),
+        *_computing(),
+        _memory(),
+    ]
+    return [
+        QgsProcessingParameterRasterLayer("INPUT", tr("Raster layer: the model's first input")),
+        _model(cards),
+        _model_file(tr("Model or card from a file, instead of the model chosen above")),
+        *_further_layers(),
+        *_area(),
+        _profile(),
+        *(_advanced(p) for p in advanced),
+        *_outputs(
+            tr(RESULT),
+            tr("Polygons, of models that give classes"),
+            tr("Class probabilities, of models that give classes"),
+        ),
+    ]
+
+
+def _model(cards: Sequence[CardChoice]) -> QgsProcessingParameterDefinition:
+    return choice("MODEL", tr("Model"), [AUTO, *(card.id for card in cards)])
+
+
+def _model_file(title: str) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterFile(
+        "MODEL_FILE",
+        title,
+        FILE_BEHAVIOR,
+        optional=True,
+        fileFilter=f"{tr('Models')} ({MODEL_FILES})",
+    )
+
+
+def _further_layers() -> Parameters:
+    return [
+        QgsProcessingParameterMultipleLayers(
+            "OTHERS",
+            tr("Further layers, such as a second date or an earlier map"),
+            SOURCE_RASTER,
+            optional=True,
+        ),
+        _text(
+            "NAMES",
+            tr("Names of the further layers, such as after, prior (from the card when empty)"),
+        ),
+    ]
+
+
+def _area() -> Parameters:
+    return [
+        QgsProcessingParameterExtent(
+            "EXTENT", tr("Extent (whole raster when empty)"), optional=True
+        ),
+        QgsProcessingParameterFeatureSource(
+            "MASK", tr("Only inside these polygons"), [SOURCE_POLYGON], optional=True
+        ),
+    ]
+
+
+def _profile() -> QgsProcessingParameterDefinition:
+    return choice("PROFILE", tr("Input profile: how numbers become reflectance"), PROFILES)
+
+
+def _numbers_of_input() -> Parameters:
+    """What the numbers in the main input mean."""
     return [
         _number(
             "SUN_ELEVATION",
-            "Sun elevation in degrees, for the profiles landsat-…-l1",
+            tr("Sun elevation in degrees, for the profiles landsat-…-l1"),
             minValue=0.0,
             maxValue=HIGHEST_SUN,
         ),
-        QgsProcessingParameterString(
+        _text(
             "CUSTOM_PROFILE",
-            "Input profile as text, such as custom:quantity=reflectance,scale=0.0002",
-            optional=True,
+            tr("Input profile as text, such as custom:quantity=reflectance,scale=0.0002"),
         ),
-        QgsProcessingParameterString(
-            "BANDS",
-            "Bands by role, such as red=4, nir=5 (read from the file when empty)",
-            optional=True,
-        ),
-        _number("NODATA", "Value without data, besides those that the file declares"),
-        _number("GSD", "Pixel size in metres, for images without georeference", minValue=0.0),
-        QgsProcessingParameterNumber(
-            "MIN_AREA",
-            "Smallest polygon kept, in square metres",
-            NUMBER_DOUBLE,
-            defaultValue=0.0,
-            minValue=0.0,
-        ),
-        QgsProcessingParameterFile(
-            "MODEL_FILE",
-            "Model or card from a file, instead of the model chosen above",
-            FILE_BEHAVIOR,
-            optional=True,
-            fileFilter="Models (*.onnx *.json)",
-        ),
-        choice("DEVICE", "Device", DEVICES),
-        choice("PRECISION", "Precision: exact, or fast with fewer digits", PRECISIONS),
+        _text("BANDS", tr("Bands by role, such as red=4, nir=5 (read from the file when empty)")),
+        _number("NODATA", tr("Value without data, besides those that the file declares")),
+        _number("GSD", tr("Pixel size in metres, for images without georeference"), minValue=0.0),
     ]
 
 
-def _outputs() -> List[QgsProcessingParameterDefinition]:
+def _min_area() -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterNumber(
+        "MIN_AREA",
+        tr("Smallest polygon kept, in square metres"),
+        NUMBER_DOUBLE,
+        defaultValue=0.0,
+        minValue=0.0,
+    )
+
+
+def _query() -> QgsProcessingParameterDefinition:
+    title = tr("Picture of what is looked for, of models that give embeddings")
+    return QgsProcessingParameterFile("QUERY", title, FILE_BEHAVIOR, optional=True)
+
+
+def _computing() -> Parameters:
     return [
-        QgsProcessingParameterRasterDestination("OUTPUT", "Classes"),
+        choice("DEVICE", tr("Device"), DEVICES),
+        choice("PRECISION", tr("Precision: exact, or fast with fewer digits"), PRECISIONS),
+    ]
+
+
+def _memory() -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterNumber(
+        "MEMORY",
+        tr("Memory that the run may use, in MiB"),
+        NUMBER_INTEGER,
+        optional=True,
+        minValue=LEAST_MEMORY,
+    )
+
+
+def _outputs(raster: str, polygons: str, probabilities: str) -> Parameters:
+    return [
+        QgsProcessingParameterRasterDestination("OUTPUT", raster),
         QgsProcessingParameterVectorDestination(
-            "VECTOR", "Polygons", SOURCE_POLYGON, optional=True, createByDefault=False
+            "VECTOR", polygons, SOURCE_POLYGON, optional=True, createByDefault=False
         ),
         QgsProcessingParameterRasterDestination(
-            "PROBABILITY", "Class probabilities", optional=True, createByDefault=False
+            "PROBABILITY", probabilities, optional=True, createByDefault=False
         ),
     ]
+
+
+def _text(name: str, title: str) -> QgsProcessingParameterDefinition:
+    """A text that may be left empty."""
+    return QgsProcessingParameterString(name, title, optional=True)
 
 
 def _number(name: str, title: str, **limits: float) -> QgsProcessingParameterNumber:

@@ -4,6 +4,7 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from ..settings import icon_path
+from .apply import ApplyAlgorithm
 from .install_model import InstallModelAlgorithm
 from .segment import SegmentAlgorithm
 
@@ -28,6 +29,7 @@ class SwathProvider(QgsProcessingProvider):
 
     def loadAlgorithms(self):
         self.addAlgorithm(SegmentAlgorithm())
+        self.addAlgorithm(ApplyAlgorithm())
         self.addAlgorithm(InstallModelAlgorithm())
 
     def defaultRasterFileExtension(self):

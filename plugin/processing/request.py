@@ -2,13 +2,14 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from ...engine.contract.errors import EngineError, ErrorCode
 from ...engine.contract.messages import (
     InputSpec,
+    NamedInput,
     OutputSpec,
     PolygonOptions,
     Precision,
@@ -23,7 +24,7 @@ VECTOR_SUFFIXES = (".gpkg",)
 
 @dataclass(frozen=True)
 class SegmentForm:
-    """The parameters of ``swath:segment`` as QGIS understood them."""
+    """The parameters of ``swath:segment`` and ``swath:apply`` as QGIS understood them."""
 
     source: str
     """The raster as GDAL opens it."""
@@ -33,15 +34,22 @@ class SegmentForm:
     """``(west, south, east, north)`` in the raster's CRS."""
     mask: Optional[str] = None
     profile: str = "auto"
-    custom_profile: str = ""
-    """Instead of ``profile`` when not empty."""
-    sun_elevation: Optional[float] = None
+    """With its parameters, as the engine reads it."""
     nodata: Optional[float] = None
     gsd: Optional[float] = None
-    bands: str = ""
+    bands: Dict[str, str] = field(default_factory=dict)
+    """By role."""
+    date: Optional[str] = None
+    """ISO 8601."""
+    others: Tuple[NamedInput, ...] = ()
+    """The model's further inputs."""
+    query: Optional[str] = None
+    """A picture of what is looked for."""
     min_area: float = 0.0
     device: str = "auto"
     precision: Precision = "exact"
+    memory: Optional[int] = None
+    """MiB."""
     vector: Optional[str] = None
     probability: Optional[str] = None
 
@@ -50,7 +58,7 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
     """The request that the form describes; existing outputs are replaced, as Processing does.
 
     Raises:
-        EngineError: ``REQUEST_INVALID``, ``PROFILE_PARAMETER``, ``OUTPUT_UNWRITABLE``.
+        EngineError: ``OUTPUT_UNWRITABLE``.
     """
     for name, path, suffixes in _outputs(form):
         _refuse_other_formats(name, path, suffixes)
@@ -58,10 +66,11 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
     return SegmentRequest(
         input=InputSpec(
             uris=(form.source,),
-            profile=form.custom_profile or profile_text(form.profile, form.sun_elevation),
-            bands=parse_bands(form.bands),
+            profile=form.profile,
+            bands=form.bands,
             nodata=form.nodata,
             gsd=form.gsd,
+            date=form.date,
         ),
         output=OutputSpec(
             raster=absolute(form.output),
@@ -70,9 +79,12 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
             overwrite=True,
         ),
         model=form.model,
+        others=form.others,
+        query=absolute(form.query) if form.query else None,
         region=Region(bounds=form.extent, aoi=form.mask),
         device=form.device,
         precision=form.precision,
+        memory=form.memory,
         polygons=PolygonOptions(min_area=form.min_area),
     )
 
@@ -147,7 +159,7 @@ def raster_source(provider: str, source: str, name: str) -> str:
 def _outputs(form: SegmentForm) -> List[Tuple[str, str, Tuple[str, ...]]]:
     """Name, path and allowed endings of each output that is asked for."""
     table = (
-        ("class raster", form.output, RASTER_SUFFIXES),
+        ("result raster", form.output, RASTER_SUFFIXES),
         ("polygons", form.vector, VECTOR_SUFFIXES),
         ("class probabilities", form.probability, RASTER_SUFFIXES),
     )
@@ -165,8 +177,9 @@ def _refuse_other_formats(name: str, path: str, suffixes: Tuple[str, ...]) -> No
 
 
 def _refuse_shared_files(form: SegmentForm) -> None:
-    """Outputs replace what stands there, so none may be the input or another output."""
-    seen = {_identity(form.source): "the input raster"}
+    """Outputs replace what stands there, so none may be an input or another output."""
+    seen = {_identity(uri): "a further raster" for other in form.others for uri in other.input.uris}
+    seen[_identity(form.source)] = "the input raster"
     for name, path, _ in _outputs(form):
         other = seen.setdefault(_identity(path), f"the {name}")
         if other != f"the {name}":

@@ -1,29 +1,39 @@
 """The engine's sentences, said in the words of the dialog instead of the command line's."""
 
+import re
+
 from ...engine.contract.errors import EngineError
 
+APPLY = "of the algorithm «Apply a model»"
+NAMES = f"the parameter «Names of the further layers» {APPLY}"
+NAMED = re.compile(r"--with (\S+)=FILE")
+"""A further input by its name, as hints write it."""
 PARAMETERS = (
     ("--input-profile", "the parameter «Input profile»"),
     ("--bands", "the parameter «Bands by role»"),
     ("--device", "the parameter «Device»"),
     ("--precision", "the parameter «Precision»"),
     ("--model", "the parameter «Model»"),
-    ("--memory", "a computer with more memory"),
+    ("--memory", f"the parameter «Memory» {APPLY}"),
     ("--overwrite", "another output name"),
     ("--gsd", "the parameter «Pixel size»"),
     ("--aoi", "the parameter «Only inside these polygons»"),
     ("--vector", "the output «Polygons»"),
-    ("--probability", "the output «Probability»"),
-    ("--date", "the command «swath apply» with date"),
-    ("--with", "the command «swath apply» with"),
+    ("--probability", "the output «Class probabilities»"),
+    ("--date", f"the parameter «Date of the raster layer» {APPLY}"),
+    ("--with", NAMES),
+    ("--query", f"the parameter «Picture of what is looked for» {APPLY}"),
+    ("--method", "the command «swath change» with method"),
+    ("--coregister", "the command «swath change» with coregister"),
     ("--torch", "(with torch)"),
+    ("--accept-licence", "(with the licence accepted)"),
 )
 """Options of the command line that hints name, and what a user of the dialog has instead."""
 
 
 def in_dialog_words(error: EngineError) -> str:
     """What happened, what to do, and the code to look up or report."""
-    text = str(error)
+    text = NAMED.sub(rf"«\1» in {NAMES}", str(error))
     for option, parameter in PARAMETERS:
         text = text.replace(option, parameter)
     return f"{text} [{error.code.value}]"

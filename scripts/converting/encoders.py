@@ -1,7 +1,8 @@
 """Galileo and Presto from their authors' weights to ONNX files that need no PyTorch.
 
 Each file takes physical numbers, with NaN where nothing was seen, and leaves out what was not seen:
-one file serves every choice of sensors, bands and dates.
+one file serves every choice of sensors, bands and dates. With ``--map`` it takes a tile of a raster
+as Swath's pipeline gives it, and gives a map of embeddings; see ``engine.models.encoders.maps``.
 """
 
 from __future__ import annotations
@@ -9,23 +10,31 @@ from __future__ import annotations
 import argparse
 import hashlib
 import inspect
-import io
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from looping import looped, traced
 
 from engine.models.encoders.embedding import ChipEncoder, PixelEncoder
 from engine.models.encoders.galileo import SCALINGS, Choices, load_galileo
+from engine.models.encoders.maps import (
+    ChipBlend,
+    ChipTile,
+    ChipWindow,
+    PixelMap,
+    PixelPiece,
+    PixelTile,
+)
 from engine.models.encoders.onnx_run import OnnxRun
 from engine.models.encoders.presto import load_presto
 from engine.models.encoders.series import LONGEST, ChipSeries, Inputs, PixelSeries
 from engine.models.encoders.weights import TorchRun
 
-OPSET = 17
 AGREE = 1e-4
 """Largest difference between PyTorch and ONNX Runtime, in numbers of about 1."""
 CHIP_AXES = {
@@ -41,6 +50,12 @@ PIXEL_AXES = {
     **{name: {0: "N", 1: "T"} for name in ("months", "s2", "s1", "era5", "cover")},
     "embedding": {0: "N"},
 }
+MAP_AXES = {
+    "s2": {1: "T", 3: "H", 4: "W"},
+    "s1": {1: "T", 3: "H", 4: "W"},
+    "months": {1: "T"},
+    "embedding": {2: "rows", 3: "columns"},
+}
 
 
 def main() -> None:
@@ -53,12 +68,14 @@ def main() -> None:
     parser.add_argument("--scaling", default="pretrained", choices=sorted(SCALINGS))
     parser.add_argument("--ndvi", action="store_true", help="the vegetation index as a group")
     parser.add_argument("--unplaced", action="store_true", help="for tiles of a larger raster")
+    parser.add_argument("--map", action="store_true", help="for Swath's pipeline")
     asked = parser.parse_args()
     if asked.encoder == "galileo":
         choices = Choices(asked.patch, asked.scaling, asked.ndvi, not asked.unplaced)
-        worst = convert_galileo(asked.weights, asked.onnx, choices)
+        convert = map_galileo if asked.map else convert_galileo
+        worst = convert(asked.weights, asked.onnx, choices)
     else:
-        worst = convert_presto(asked.weights, asked.onnx)
+        worst = (map_presto if asked.map else convert_presto)(asked.weights, asked.onnx)
     if not worst < AGREE:
         asked.onnx.unlink()
         sys.exit(f"convert: the file's answers differ by {worst:.1e} from PyTorch's")
@@ -91,24 +108,80 @@ def convert_presto(weights: Path, path: Path) -> float:
     return max(_difference(old.embed(pixels), new.embed(pixels)) for pixels in tried)
 
 
+def map_galileo(weights: Path, path: Path, choices: Choices) -> float:
+    """Write the file; the largest difference on tiles from embedding their windows one by one."""
+    parts = ChipTile(choices.patch), ChipWindow(load_galileo(weights, choices))
+    parts = *parts, ChipBlend(choices.patch)
+    ready = ("s2_seen", "s1_seen", "month_numbers", "across")
+    keep(looped(parts, tile(_chips(3, 64, 96)), MAP_AXES, ready, "across"), path)
+
+    def alone(shown: dict[str, torch.Tensor]) -> np.ndarray:
+        *prepared, count = parts[0](*shown.values())
+        pieces = [parts[1](torch.tensor(n), *prepared) for n in range(count)]
+        return parts[2](torch.stack(pieces), prepared[-1]).numpy()
+
+    return largest_difference(alone, path, [(1, 32, 32), (2, 64, 48), (13, 32, 48)])
+
+
+def map_presto(weights: Path, path: Path) -> float:
+    """Write the file; the largest difference on tiles from embedding their pixels."""
+    network = load_presto(weights)
+    parts = PixelTile(), PixelPiece(network), PixelMap()
+    ready = ("s2_seen", "s1_seen", "latlon", "month_numbers")
+    keep(looped(parts, tile(_chips(3, 13, 17), place=True), MAP_AXES, ready, "s1"), path)
+    encoder = PixelEncoder(TorchRun(network, "cpu", half=False))
+
+    def alone(shown: dict[str, torch.Tensor]) -> np.ndarray:
+        s2, s1, latlon, months = (a.numpy() for a in parts[0](*shown.values())[:-1])
+        series = PixelSeries(latlon, np.tile(months, (len(s2), 1)), s2, s1)
+        return encoder.embed(series).T.reshape(1, -1, *shown["s1"].shape[3:])
+
+    return largest_difference(alone, path, [(1, 1, 1), (3, 13, 17), (LONGEST, 8, 20)], place=True)
+
+
+def largest_difference(
+    alone: Callable[[dict[str, torch.Tensor]], np.ndarray],
+    path: Path,
+    shapes: list[tuple[int, int, int]],
+    *,
+    place: bool = False,
+) -> float:
+    """Between a file and what it was made of, on tiles with gaps, with and without radar."""
+    run, worst = OnnxRun(path), 0.0
+    for chips in (_chips(*shape) for shape in shapes):
+        for given in (chips, replace(chips, s1=np.full_like(chips.s1, np.nan))):
+            shown = tile(given, place=place)
+            with torch.inference_mode():
+                wanted = alone(shown)
+            worst = max(worst, _difference(wanted, run(as_numpy(shown))))
+    return worst
+
+
+def tile(chips: ChipSeries, *, place: bool = False) -> dict[str, torch.Tensor]:
+    """A chip as the pipeline gives a tile; ``place``: with the channels that tell where it is."""
+    s2, s1 = (torch.from_numpy(a).nan_to_num(-1e6) for a in (chips.s2 / 1e4, chips.s1))
+    if place:
+        waves = torch.linspace(0.2, 0.8, 4)[:, None, None].expand(1, s2.shape[1], 4, *s2.shape[3:])
+        s2 = torch.cat([s2, waves], 2)
+    return {"s2": s2, "s1": s1, "months": torch.from_numpy(chips.months + 1.0).float()}
+
+
+def as_numpy(arrays: dict[str, torch.Tensor]) -> Inputs:
+    """The same arrays."""
+    return {name: array.numpy() for name, array in arrays.items()}
+
+
 def write(
     network: torch.nn.Module, example: Inputs, axes: dict[str, dict[int, str]], path: Path
 ) -> None:
     """Trace a network with an example and write it, whole or not at all."""
-    content = io.BytesIO()
     names = list(inspect.signature(network.forward).parameters)
-    with torch.inference_mode():
-        torch.onnx.export(
-            network,
-            tuple(torch.from_numpy(np.array(example[name])) for name in names),
-            content,
-            input_names=names,
-            output_names=["embedding"],
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load_from_string(content.getvalue())
+    given = {name: torch.from_numpy(np.array(example[name])) for name in names}
+    keep(traced(network, given, ["embedding"], axes), path)
+
+
+def keep(model: onnx.ModelProto, path: Path) -> None:
+    """Check a file and write it, whole or not at all."""
     onnx.checker.check_model(model, full_check=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}")

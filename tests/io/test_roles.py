@@ -25,6 +25,7 @@ from engine.io.sensors import (
         ("swir_16", "swir16"),
         ("Band 4 - Red", "red"),
         ("Red Edge 1", "rededge071"),
+        ("rededge071", "rededge071"),
         ("red_edge", "rededge"),
         ("RedEdge3", "rededge078"),
         ("NIR narrow", "nir08"),

@@ -35,6 +35,11 @@ def test_the_folder_of_the_blocks_is_an_absolute_path(submit, work):
         check_submission(with_part(submit(), work=work))
 
 
+def test_the_picture_to_look_for_is_an_absolute_path(submit):
+    with pytest.raises(EngineError, match="not absolute"):
+        check_submission(with_part(submit(), query="object.png"))
+
+
 @pytest.mark.parametrize("device", ["foo", "CUDA", "cuda:one"])
 def test_a_word_that_is_no_device_is_refused_at_once(submit, device):
     with pytest.raises(EngineError) as caught:

@@ -14,7 +14,8 @@ from engine.models.cardfile import card_from_json, card_to_json, read_card
 from engine.models.catalogue import CARDS
 
 FILES = sorted(CARDS.glob("*.json"))
-TEXT = st.text(min_size=1, max_size=20).filter(str.strip)
+LETTERS = st.characters(exclude_categories=("Cs", "Cc"))
+TEXT = st.text(LETTERS, min_size=1, max_size=20).filter(str.strip)
 NUMBER = st.floats(-1e6, 1e6)
 POSITIVE = st.floats(1e-6, 1e6)
 

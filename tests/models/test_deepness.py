@@ -1,10 +1,13 @@
 """ONNX files that carry the metadata of the plugin Deepness."""
 
+import contextlib
 import json
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.contract.errors import EngineError, ErrorCode
@@ -12,8 +15,8 @@ from engine.geo.tiling import TileRule
 from engine.models.card import Transform
 from engine.models.cardfile import card_from_json, card_to_json
 from engine.models.catalogue import find_card
-from engine.models.deepness import deepness_card
-from engine.models.onnx_facts import facts_of
+from engine.models.deepness import deepness_card, deepness_known
+from engine.models.onnx_facts import OnnxFacts, facts_of
 
 SEGMENTOR = {
     "model_type": "Segmentor",
@@ -109,6 +112,13 @@ def test_files_without_the_metadata_are_none_of_these(save, store):
         ({"standardization_std": [0, 1, 1]}, ErrorCode.MODEL_INVALID, "standardisation"),
         ({"tiles_overlap": 200}, ErrorCode.MODEL_INVALID, "tile rule"),
         ({"tiles_size": -3}, ErrorCode.MODEL_INVALID, "tile rule"),
+        ({"resolution": float("nan")}, ErrorCode.MODEL_INVALID, "no finite number"),
+        ({"resolution": 10**400}, ErrorCode.MODEL_INVALID, "too large"),
+        ({"resolution": -10}, ErrorCode.MODEL_INVALID, "not above 0"),
+        ({"seg_thresh": float("inf")}, ErrorCode.MODEL_INVALID, "no finite number"),
+        ({"standardization_mean": [0, float("inf"), 1]}, ErrorCode.MODEL_INVALID, "no finite"),
+        ({"class_names": {"0": "a", "x": "b"}}, ErrorCode.MODEL_INVALID, "cannot be followed"),
+        ({"model_type": "Recognition"}, ErrorCode.MODEL_INVALID, "one row of numbers"),
     ],
 )
 def test_metadata_that_cannot_be_followed(save, change, code, says):
@@ -118,6 +128,70 @@ def test_metadata_that_cannot_be_followed(save, change, code, says):
     assert says in caught.value.message
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda v: st.lists(v, max_size=4) | st.dictionaries(st.sampled_from("012x"), v, max_size=4),
+    max_leaves=8,
+)
+KEYS = (*SEGMENTOR, "standardization_mean", "standardization_std", "seg_thresh", "names")
+KINDS = ("Segmentor", "Regressor", "Superresolution", "Recognition")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(KEYS), VALUES | st.integers(1, 512), min_size=1, max_size=4),
+    st.sampled_from(KINDS),
+    st.lists(st.none() | st.integers(1, 64), max_size=4),
+)
+def test_any_metadata_are_read_or_refused(changes, kind, gives):
+    told = SEGMENTOR | {"model_type": kind} | changes
+    texts = {key: json.dumps(value) for key, value in told.items()}
+    facts = OnnxFacts(texts, ((1, 3, None, None),), (tuple(gives),))
+    with contextlib.suppress(EngineError):
+        known = deepness_known("any.onnx", facts)
+        assert known.classes or known.values
+
+
 def test_bands_that_nothing_names(save):
     with pytest.raises(EngineError, match="takes 7 bands"):
         deepness_card(save(SEGMENTOR, takes=(1, 7, 64, 64)))
+
+
+def test_one_name_for_one_score_is_what_is_looked_for(save):
+    for told in ({"class_names": {"0": "road"}}, {"class_names": [{"0": "road"}, {"0": "x"}]}):
+        card = deepness_card(save(SEGMENTOR | told, gives=("n", 1, "h", "w")))
+        assert [c.name for c in card.output.classes] == ["background", "road"]
+    whole = SEGMENTOR.copy()
+    whole.pop("class_names")
+    card = deepness_card(save(whole, gives=("n", 4, "h", "w")))
+    assert [c.name for c in card.output.classes] == ["class 0", "class 1", "class 2", "class 3"]
+
+
+def test_a_threshold_below_one_half_decides_nothing_between_two(save):
+    names = {"class_names": {"0": "ground", "1": "roof"}}
+    for threshold, wanted in ((0.4, None), (0.5, None), (0.7, 0.7)):
+        told = SEGMENTOR | names | {"seg_thresh": threshold}
+        card = deepness_card(save(told, gives=("n", 2, "h", "w")))
+        assert card.output.threshold == wanted
+
+
+def test_what_deepness_does_after_the_network_is_said(save):
+    card = deepness_card(save(SEGMENTOR | {"seg_small_segment": 6}))
+    assert "median of 7 x 7 pixels" in card.summary
+    assert "median" not in deepness_card(save(SEGMENTOR | {"seg_small_segment": 0})).summary
+
+
+def test_older_words_for_the_same(save):
+    told = {"model_type": "segmentor", "names": {"0": "a", "1": "b", "2": "c"}, "tile_size": 96}
+    card = deepness_card(save(told | {"resolution": 20}))
+    assert [c.name for c in card.output.classes] == ["a", "b", "c"]
+    assert card.tiling == TileRule(96, 0, 32, fixed=False)
+
+
+def test_a_recognition_model_gives_one_embedding_for_a_tile(save):
+    told = SEGMENTOR | {"model_type": "Recognition", "tiles_overlap": 50}
+    card = deepness_card(save(told, takes=("n", 3, 64, 64), gives=("n", 128)))
+    assert (card.output.cell, len(card.output.values)) == (64, 128)
+    assert card.tiling == TileRule(64, 0, 64)
+    assert card.tasks == ("similarity-search",)
+    assert card_from_json(card_to_json(card)) == card

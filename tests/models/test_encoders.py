@@ -34,6 +34,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 MODELS = Path(os.environ.get("SWATH_SHARED") or CHECKOUT.parent / "shared") / "models"
 GALILEO = MODELS / "galileo_nano/encoder.pt"
 PRESTO = MODELS / "presto/default_model.pt"
+MAPS = {"galileo": "galileo-nano", "presto": "presto"}
 SAME = 1e-5
 """Between two ways to compute numbers of about 1."""
 
@@ -166,6 +167,26 @@ def test_galileo_as_onnx_answers_as_its_authors_code(tmp_path):
 @pytest.mark.shared
 def test_presto_as_onnx_answers_as_its_authors_code(tmp_path):
     check_presto(PixelEncoder(convert(tmp_path, "presto", PRESTO)))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "weights", "options", "bands"),
+    [("galileo", GALILEO, ["--unplaced"], 10), ("presto", PRESTO, [], 14)],
+)
+def test_the_catalogues_files_are_what_the_conversion_makes(
+    tmp_path, name, weights, options, bands
+):
+    made = convert(tmp_path, name, weights, "--map", *options)
+    kept = OnnxRun(CHECKOUT / f"resources/models/{MAPS[name]}.onnx")
+    random = np.random.default_rng(0)
+    given = {
+        "s2": random.uniform(0, 0.5, (1, 2, bands, 32, 64)).astype(np.float32),
+        "s1": random.uniform(-25, 0, (1, 2, 2, 32, 64)).astype(np.float32),
+        "months": np.array([[12, 1]], np.float32),
+    }
+    given["s1"][:, 0] = given["s2"][..., :9] = -1e6
+    np.testing.assert_allclose(made(given), kept(given), atol=SAME)
 
 
 # --- what was not seen --------------------------------------------------------------------------

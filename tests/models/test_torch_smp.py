@@ -14,6 +14,7 @@ HOW = "needs segmentation-models-pytorch (scripts/environment --torch --smp)"
 from engine.contract.errors import EngineError, ErrorCode  # noqa: E402 - after the skip
 from engine.geo.tiling import TileRule  # noqa: E402 - after the skip
 from engine.models.runtime import open_model  # noqa: E402 - after the skip
+from engine.models.torch_smp import read_config, settings_beside  # noqa: E402 - after the skip
 
 pytestmark = pytest.mark.torch
 
@@ -47,7 +48,7 @@ def saved(smp, tmp_path_factory):
 
 @pytest.fixture
 def opened(saved, make_card, tmp_path):
-    def go(changes=None, metadata=None):
+    def go(changes=None, metadata=None, *, told=True):
         place = tmp_path / "model.safetensors"
         content = (saved[1] / "model.safetensors").read_bytes()
         config = json.loads((saved[1] / "config.json").read_text("utf-8"))
@@ -56,9 +57,10 @@ def opened(saved, make_card, tmp_path):
             content = with_metadata(content, metadata)
         else:
             (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+        network = json.dumps(config) if told and metadata is None else ""
         place.write_bytes(content)
         card = make_card(content, tiling=TileRule(256, 32, 32))
-        card = replace(card, file=replace(card.file, format="safetensors"))
+        card = replace(card, file=replace(card.file, format="safetensors", network=network))
         return open_model(card, place, "cpu")
 
     return go
@@ -98,6 +100,28 @@ def test_configurations_that_do_not_fit(opened, changes, says):
         opened(changes)
     assert caught.value.code is ErrorCode.MODEL_INVALID
     assert says in caught.value.message
+
+
+def test_a_config_that_no_checksum_covers_is_not_used(opened):
+    with pytest.raises(EngineError, match="swath:network") as caught:
+        opened(told=False)
+    assert caught.value.code is ErrorCode.MODEL_INVALID
+
+
+def test_what_a_card_holds_of_a_config(saved, opened):
+    folder = saved[1]
+    content = (folder / "model.safetensors").read_bytes()
+    text = settings_beside(content, folder)
+    assert "\n" not in text
+    assert json.loads(text) == json.loads((folder / "config.json").read_text("utf-8"))
+    assert settings_beside(with_metadata(content, {"config": text}), folder) == ""
+    with pytest.raises(ValueError, match="more channels"):
+        read_config(
+            with_metadata(
+                content, {"config": text.replace('"in_channels": 2', '"in_channels": 10000000')}
+            ),
+            folder,
+        )
 
 
 def test_weights_from_elsewhere_are_not_fetched(opened, monkeypatch):

@@ -31,6 +31,7 @@ class Job:
 
     def __init__(self, number, submission):
         self.id = f"job-{number}"
+        self.task = submission["task"]
         self.request = submission["request"]
         self.label = submission["label"]
         self.state = "queued"
@@ -92,7 +93,7 @@ class Job:
         summary = {"model": "clouds-6band-l1c", "device": "cpu", "seconds": 0.1, "pixels": 10}
         return {
             "id": self.id,
-            "task": "segment",
+            "task": self.task,
             "state": self.state,
             "created": "2026-01-01T00:00:00Z",
             "label": self.label,
@@ -164,8 +165,8 @@ class Handler(BaseHTTPRequestHandler):
         engine = self.engine
         if parts == ["hello"]:
             return 200, hello(engine.state)
-        if parts == ["models"]:
-            return 200, {"models": []}
+        if parts[0] == "models":
+            return install(parts[1], body) if parts[1:] else (200, {"models": []})
         if parts == ["tenants"]:
             engine.tenants.append(body)
             (engine.state / "tenants.json").write_text(json.dumps(engine.tenants))
@@ -214,8 +215,17 @@ def hello(state):
         "pid": os.getpid(),
         "python": "3",
         "state_dir": str(state),
-        "tasks": ["segment"],
+        "tasks": ["segment", "apply"],
     }
+
+
+def install(model_id, body):
+    """As if every model had the Apache licence, and one had to accept it."""
+    if body["accepted_licence"] != "Apache-2.0":
+        return 400, refusal("LICENCE_NOT_ACCEPTED", f"The model {model_id} has terms.")
+    info = {"id": model_id, "title": "A model", "task": "segment", "summary": "", "bands": ["red"]}
+    info |= {"gsd": 10.0, "classes": [], "license": "Apache-2.0", "installed": True}
+    return 200, {**info, "size": 5_000_000, "source": "file:///x"}
 
 
 def refusal(code, message):

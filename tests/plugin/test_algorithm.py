@@ -122,6 +122,11 @@ def test_everything_filled_in_arrives_at_the_engine(layer, state, tmp_path):
     assert QgsVectorLayer(results["VECTOR"], "x").featureCount() == 2
 
 
+def test_a_custom_profile_stands_for_the_chosen_one(layer, state):
+    run(layer, PROFILE="reflectance", CUSTOM_PROFILE=" custom:quantity=rgb ")
+    assert last_request(state)["input"]["profile"] == "custom:quantity=rgb"
+
+
 def test_temporary_polygons_are_a_geopackage(layer):
     assert run(layer, VECTOR="TEMPORARY_OUTPUT")["VECTOR"].endswith(".gpkg")
 
@@ -180,7 +185,7 @@ def test_progress_rises_and_notes_come_first(layer):
     assert feedback.progresses[-1] >= 90
     note, stage = (
         feedback.said.index("The numbers are taken as they are."),
-        feedback.said.index("Segmenting"),
+        feedback.said.index("Running the model"),
     )
     assert note < stage
     assert any("cloud: 4500.00 m², 50.0 %" in line for line in feedback.said)
@@ -247,13 +252,24 @@ def test_with_a_running_engine_no_other_is_needed(layer, monkeypatch):
     assert run(layer)["JOB"] == "job-2"
 
 
-@pytest.mark.parametrize("name", ["segment", "installmodel"])
+@pytest.mark.parametrize("name", ["segment", "apply", "installmodel"])
 def test_a_newcomer_is_told_what_it_does(plugin, name):
     algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"swath:{name}")
     assert "clouds-6band-l1c" in algorithm.shortHelpString()
     assert algorithm.shortDescription()
     assert not algorithm.icon().isNull()
     assert all(p.description() for p in algorithm.parameterDefinitions())
+
+
+def test_a_model_with_terms_is_installed_once_they_are_accepted(plugin):
+    wanted, feedback = {"MODEL": "clouds-6band-l1c"}, Listening()
+    with pytest.raises(QgsProcessingException, match="tick «I accept the model's licence»"):
+        processing.run("swath:installmodel", wanted, feedback=feedback)
+    assert "Licence of clouds-6band-l1c: Apache-2.0." in feedback.said
+    accepted = {**wanted, "ACCEPT_LICENCE": True}
+    results = processing.run("swath:installmodel", accepted, feedback=feedback)
+    assert results["MODEL"] == "clouds-6band-l1c"
+    assert "A model: installed, 5 MB, licence Apache-2.0." in feedback.said
 
 
 def test_it_runs_beside_the_gui_thread(plugin):

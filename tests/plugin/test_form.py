@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("qgis.core")
 
 from swath.engine.contract.errors import EngineError, ErrorCode
+from swath.engine.contract.messages import InputSpec, NamedInput
 from swath.plugin.catalogue import CLASS_MAPS, read_cards, title_of
 from swath.plugin.processing.parameters import PROFILES
 from swath.plugin.processing.request import (
@@ -75,9 +76,11 @@ def test_no_output_replaces_the_input_or_another_output(outputs, tmp_path, monke
     assert caught.value.code is ErrorCode.OUTPUT_UNWRITABLE
 
 
-def test_a_custom_profile_stands_for_the_chosen_one():
-    form = SegmentForm(source="/in.tif", output="/o.tif", custom_profile="custom:quantity=rgb")
-    assert segment_request(form).input.profile == "custom:quantity=rgb"
+def test_no_output_replaces_a_further_input(tmp_path):
+    other = NamedInput("after", InputSpec((str(tmp_path / "two.tif"),)))
+    form = SegmentForm(source="/one.tif", output=str(tmp_path / "two.tif"), others=(other,))
+    with pytest.raises(EngineError, match="same file as a further raster"):
+        segment_request(form)
 
 
 @pytest.mark.parametrize("suffix", ["", "|option:OVERVIEW_LEVEL=1", "|credential:AWS_REGION=x"])
@@ -101,11 +104,12 @@ def test_layers_that_are_no_files_are_refused_with_a_way_out(provider, source):
 
 
 def test_the_bundled_cards_can_be_chosen():
-    cards = read_cards(CHECKOUT / "resources" / "cards", CLASS_MAPS)
-    assert {c.id for c in cards} == {
-        json.loads(p.read_text("utf-8"))["id"]
-        for p in (CHECKOUT / "resources/cards").glob("*.json")
+    folder = CHECKOUT / "resources" / "cards"
+    cards, every = read_cards(folder, CLASS_MAPS), read_cards(folder)
+    assert {c.id for c in every} == {
+        json.loads(p.read_text("utf-8"))["id"] for p in folder.glob("*.json")
     }
+    assert {c.id for c in cards} == {c.id for c in every if set(c.tasks) & set(CLASS_MAPS)}
     six = next(c for c in cards if c.id == "clouds-6band-l1c")
     assert six.bands == ("blue", "green", "red", "nir", "swir16", "swir22")
     assert title_of(cards, six.id) == six.title

@@ -18,6 +18,14 @@ def test_an_option_becomes_a_parameter_and_the_code_stays():
     assert text.endswith("[SCALE_UNKNOWN]")
 
 
+def test_a_further_input_is_a_name_in_the_list_of_names():
+    hint = "Give it as --date 2024-07-31, or --with NAME@2024-07-31=FILE."
+    text = in_dialog_words(EngineError(ErrorCode.REQUEST_INVALID, "No date.", hint))
+    assert "«NAME@2024-07-31» in the parameter «Names of the further layers»" in text
+    assert "--" not in text
+    assert "FILE" not in text
+
+
 def test_every_option_that_a_hint_names_has_its_parameter():
     named = {
         option

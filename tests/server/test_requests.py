@@ -1,5 +1,6 @@
 """What the engine makes of requests, over real HTTP."""
 
+import hashlib
 import json
 import os
 import time
@@ -13,6 +14,7 @@ from engine.contract.messages import EngineInfo, JobList, JobState, ModelList
 from engine.contract.version import PROTOCOL
 
 MIB = 1 << 20
+CARDS = Path(__file__).parents[2] / "resources" / "cards"
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,34 @@ def test_an_unknown_job_is_said_to_be(client, verb, path):
 def test_an_unknown_model_is_said_to_be(client):
     error = client.call("POST", "/models/none/install", 404)["error"]
     assert error["code"] == "MODEL_NOT_FOUND"
+
+
+def keep_bound_model(state):
+    """A user's model in the store, from a card that forbids commercial use."""
+    content = b"a network"
+    sha256 = hashlib.sha256(content).hexdigest()
+    card = json.loads((CARDS / "flood.json").read_text(encoding="utf-8"))
+    file = {"href": "https://127.0.0.1:9/bound.onnx", "file:size": len(content)}
+    card["assets"]["model"] |= {**file, "file:checksum": f"1220{sha256}"}
+    place = state / "models" / "sha256" / sha256[:2] / sha256 / "bound.onnx"
+    for folder in (place.parent, state / "models" / "cards"):
+        folder.mkdir(parents=True)
+    place.write_bytes(content)
+    kept = {**card, "id": "bound", "license": "CC-BY-NC-4.0"}
+    (state / "models" / "cards" / "bound.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+def test_terms_are_accepted_as_they_were_shown(client):
+    keep_bound_model(Path(client.call("GET", "/hello")["state_dir"]))
+    assert "bound" in [m["id"] for m in client.call("GET", "/models")["models"]]
+    for body in (None, {}, {"accepted_licence": None}, {"accepted_licence": "MIT"}):
+        error = client.call("POST", "/models/bound/install", 400, json=body)["error"]
+        assert error["code"] == "LICENCE_NOT_ACCEPTED"
+    error = client.call("POST", "/models/bound/install", 400, json={"accepted_licence": 1})["error"]
+    assert error["code"] == "REQUEST_INVALID"
+    agreed = {"accepted_licence": "CC-BY-NC-4.0"}
+    assert client.call("POST", "/models/bound/install", json=agreed)["installed"]
+    assert client.call("POST", "/models/bound/install")["installed"]
 
 
 def with_uris(submission, *uris):

@@ -97,6 +97,37 @@ class Presto(nn.Module):
         result: torch.Tensor = self.norm(last.pooled(self.blocks[:-1](tokens)))
         return result
 
+    def masked(
+        self, latlon: torch.Tensor, months: torch.Tensor, s2: torch.Tensor, s1: torch.Tensor
+    ) -> torch.Tensor:
+        """Embed pixels of which different things were seen by the two satellites.
+
+        What none of them saw is left out, what some did not see is masked; both is the same.
+
+        Args:
+            latlon: As in ``forward``, as all that follows.
+            months: ``[T]``, those of all pixels.
+            s2: ``[N, T, 10]``.
+            s1: ``[N, T, 2]``.
+
+        Returns:
+            ``[N, D]``; where nothing was seen but the place, that of the place.
+        """
+        parts, flags = [], []
+        for name, values in satellites(s2, s1):
+            made = self.eo_patch_embed[name](values.nan_to_num(0.0, 0.0, 0.0))
+            parts.append(made + self._code(list(GROUPS).index(name), months[None]))
+            flags.append(values.isfinite().all(-1))
+        tokens, seen = torch.cat(parts, 1), torch.cat(flags, 1)
+        some = seen.any(0)
+        place = self.latlon_embed(on_sphere(latlon))[:, None]
+        tokens = torch.cat([place, tokens[:, some]], 1)
+        seen = torch.cat([torch.ones_like(seen[:, :1]), seen[:, some]], 1)
+        for block in cast(nn.Sequential, self.blocks[:-1]):
+            tokens = block(tokens, seen)
+        result: torch.Tensor = self.norm(cast(Block, self.blocks[-1]).pooled(tokens, seen))
+        return result
+
     def _code(self, group: int, months: torch.Tensor) -> torch.Tensor:
         """Which month and group, a quarter of D each; which place in the series, half of it."""
         month = functional.pad(self.month_embed(months), (0, QUARTER + HALF))
@@ -114,13 +145,18 @@ def channels(
     s2: torch.Tensor, s1: torch.Tensor, era5: torch.Tensor, srtm: torch.Tensor
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """The scaled channels of every group, ``[N, T, C]``, in the order of ``PixelSeries.seen``."""
+    yield from satellites(s2, s1)
+    yield "ERA5", scaled("era5", era5)
+    yield "SRTM", scaled("srtm", srtm)[:, None]
+
+
+def satellites(s2: torch.Tensor, s1: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Those of Sentinel-1 and -2."""
     yield "S1", scaled("s1", s1)
     optical = scaled("s2", s2)
     for group, bands in S2_GROUPS.items():
         yield group, optical[..., list(bands)]
     yield "NDVI", ndvi(optical, -1)
-    yield "ERA5", scaled("era5", era5)
-    yield "SRTM", scaled("srtm", srtm)[:, None]
 
 
 def scaled(source: str, values: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,9 @@ that the published weights use.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +20,8 @@ from engine.models.encoders.series import WIDTH
 
 HEADS = 8
 HIDDEN = 4 * WIDTH
+PIECE = 256
+"""See ``piecewise``."""
 
 
 class Attention(nn.Module):
@@ -28,14 +32,38 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
         self.proj = nn.Linear(WIDTH, WIDTH)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """``[N, L, D]`` in and out."""
+    def forward(self, tokens: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """``[N, L, D]`` in and out; nobody looks at tokens that are not ``seen``, ``[N, L]``."""
         split = self.qkv(tokens)
         split = split.reshape(*tokens.shape[:2], 3, HEADS, WIDTH // HEADS)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        if seen is None and torch.onnx.is_in_onnx_export():
+            mixed = piecewise()(query, key, value, PIECE)
+        else:
+            mask = None if seen is None else seen[:, None, None]
+            mixed = functional.scaled_dot_product_attention(query, key, value, mask)
         result: torch.Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return result
+
+
+@functools.cache
+def piecewise() -> Any:
+    """Attention of ``PIECE`` queries at a time, for files that have no such operator.
+
+    A long series has ten thousand tokens in a window, and their square would fill the memory.
+    """
+    return torch.jit.script(_piecewise)
+
+
+def _piecewise(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, piece: int
+) -> torch.Tensor:
+    made: list[torch.Tensor] = []
+    turned = key.transpose(2, 3) * query.size(3) ** -0.5
+    for start in range(0, query.size(2) + 1, piece):  # one at least, if of no query
+        weights = torch.matmul(query[:, :, start : start + piece], turned).softmax(-1)
+        made.append(torch.matmul(weights, value))
+    return torch.cat(made, 2)
 
 
 class Block(nn.Module):
@@ -53,18 +81,26 @@ class Block(nn.Module):
         }
         self.mlp = nn.Sequential(OrderedDict(layers))
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """``[N, L, D]`` in and out."""
-        tokens = tokens + self.attn(self.norm1(tokens))
+    def forward(self, tokens: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """``[N, L, D]`` in and out; see ``Attention``."""
+        tokens = tokens + self.attn(self.norm1(tokens), seen)
         result: torch.Tensor = tokens + self.mlp(self.norm2(tokens))
         return result
 
-    def pooled(self, tokens: torch.Tensor) -> torch.Tensor:
+    def pooled(self, tokens: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
         """The mean of what ``forward`` gives, ``[N, D]``, without its last and largest product."""
-        tokens = tokens + self.attn(self.norm1(tokens))
-        hidden = self.mlp[:2](self.norm2(tokens)).mean(1)
-        result: torch.Tensor = tokens.mean(1) + self.mlp[2](hidden)
+        tokens = tokens + self.attn(self.norm1(tokens), seen)
+        hidden = mean(self.mlp[:2](self.norm2(tokens)), seen)
+        result: torch.Tensor = mean(tokens, seen) + self.mlp[2](hidden)
         return result
+
+
+def mean(tokens: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
+    """The mean ``[N, D]`` of the tokens ``[N, L, D]`` that are ``seen``, or of all."""
+    if seen is None:
+        return tokens.mean(1)
+    weights = seen / seen.sum(1, keepdim=True)
+    return torch.matmul(weights[:, None], tokens)[:, 0]
 
 
 def blocks(depth: int) -> nn.Sequential:

@@ -1,0 +1,71 @@
+"""``swath change`` as a user types it."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+
+@pytest.fixture
+def dates(tmp_path, scene):
+    """Two dates of one place: noise all over, and a patch that changed."""
+    paths = []
+    for number in (1, 2):
+        path = scene(f"date {number}.tif")
+        rng = np.random.default_rng(7)
+        ground = rng.random((2, 150, 200)) * 0.3 + 0.2
+        rng = np.random.default_rng(number)
+        data = (ground + rng.normal(0, 0.01, ground.shape)).astype(np.float32)
+        if number > 1:
+            data[:, 50:90, 60:120] += 0.3
+        data[:, 0] = np.nan
+        with rasterio.open(path, "r+") as target:
+            target.write(data)
+        paths.append(path)
+    return paths
+
+
+OPTIONS = ("--input-profile", "reflectance")
+
+
+def test_two_dates_become_a_map_with_polygons(swath, dates, tmp_path):
+    out = tmp_path / "change.tif"
+    vector = tmp_path / "change.gpkg"
+    said = swath("change", *dates, out, *OPTIONS, "--vector", vector, "--min-area", 9000)
+    assert said.code == 0, said.err
+    assert "change " in said.out
+    assert "canonical correlations" in said.err
+    with rasterio.open(out) as source:
+        found = source.read(1)
+        assert source.nodata == 255
+    assert (found[50:90, 60:120] == 1).mean() > 0.99
+    assert (found[0] == 255).all()
+    assert np.isin(found[100:], (0,)).mean() > 0.99
+    item = json.loads(out.with_suffix(".json").read_text())
+    assert "Otsu" in json.dumps(item)
+    assert len(said.err.encode()) < 5000, "the method itself is no text for people"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--model", "clouds-6band-l1c", "--method", "cva"),
+        ("--model", "clouds-6band-l1c", "--false-alarm", "0.1"),
+    ],
+)
+def test_a_model_and_a_method_exclude_each_other(words, swath, dates, tmp_path):
+    said = swath("change", *dates, tmp_path / "o.tif", *OPTIONS, *words)
+    assert (said.code, said.error) == (2, "REQUEST_INVALID")
+    assert not (tmp_path / "o.tif").exists()
+
+
+def test_a_missing_second_date_is_named(swath, dates, tmp_path):
+    said = swath("change", dates[0], tmp_path / "none.tif", tmp_path / "o.tif", *OPTIONS)
+    assert (said.code, said.error) == (2, "INPUT_NOT_FOUND")
+    assert "none.tif" in said.err
+
+
+def test_jobs_of_change_are_listed_as_such(swath, dates, tmp_path):
+    swath("change", *dates, tmp_path / "o.tif", *OPTIONS, "--quiet")
+    assert [job["task"] for job in swath("jobs", "list", "--json").json["jobs"]] == ["change"]
