@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
@@ -20,7 +21,8 @@ def check_submission(submission: Submission) -> None:
         raise _invalid("The request names no input.", "Name at least one file.")
     output = request.output
     outputs = (output.raster, output.vector, output.probability, request.query)
-    local = [p for p in request.input.uris if not is_remote(p)]
+    inputs = [request.input, *(other.input for other in request.others)]
+    local = [uri for spec in inputs for uri in spec.uris if not is_remote(uri)]
     for path in (*local, *(p for p in outputs if p is not None)):
         _check_absolute(path)
     check_parts(request)
@@ -33,6 +35,7 @@ def check_parts(request: SegmentRequest) -> None:
         EngineError: ``REQUEST_INVALID``, ``DEVICE_UNAVAILABLE``.
     """
     check_device(request.device)
+    _check_numbers(request)
     shard = request.shard
     if request.work is not None:
         _check_absolute(request.work)
@@ -45,6 +48,26 @@ def check_parts(request: SegmentRequest) -> None:
         raise _invalid(
             "A shard leaves its blocks in a folder, and none is named.",
             "Name the same folder for all shards and for the run that puts them together (--work).",
+        )
+
+
+def _check_numbers(request: SegmentRequest) -> None:
+    """Refuse what JSON lets through and no computation can use."""
+    for spec in (request.input, *(other.input for other in request.others)):
+        if not all(math.isfinite(number) for number in spec.offset or ()):
+            raise _invalid(f"A scene cannot be moved by {spec.offset}.", "Give two numbers.")
+    options = request.change
+    if options is None:
+        return
+    alarm, threshold = options.false_alarm, options.threshold
+    if alarm is not None and not 0 < alarm < 1:
+        raise _invalid(
+            f"{alarm} is no share of false alarms.",
+            "Give one between 0 and 1, as in --false-alarm 0.001.",
+        )
+    if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
+        raise _invalid(
+            f"Change cannot begin at {threshold}.", "Give a number above 0, as in --threshold 4."
         )
 
 

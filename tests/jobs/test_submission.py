@@ -1,9 +1,10 @@
+import math
 from dataclasses import replace
 
 import pytest
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import Shard
+from engine.contract.messages import ChangeOptions, InputSpec, NamedInput, Shard
 from engine.jobs.submission import check_submission
 
 
@@ -38,6 +39,35 @@ def test_the_folder_of_the_blocks_is_an_absolute_path(submit, work):
 def test_the_picture_to_look_for_is_an_absolute_path(submit):
     with pytest.raises(EngineError, match="not absolute"):
         check_submission(with_part(submit(), query="object.png"))
+
+
+def test_further_inputs_are_absolute_paths_too(submit):
+    others = (NamedInput("after", InputSpec(("july.tif",))),)
+    with pytest.raises(EngineError, match="not absolute"):
+        check_submission(with_part(submit(), others=others))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ChangeOptions(false_alarm=0.0),
+        ChangeOptions(false_alarm=1.0),
+        ChangeOptions(false_alarm=math.nan),
+        ChangeOptions(threshold=0.0),
+        ChangeOptions(threshold=math.inf),
+        ChangeOptions(threshold=math.nan),
+    ],
+)
+def test_where_change_begins_must_be_a_place(submit, options):
+    with pytest.raises(EngineError) as caught:
+        check_submission(with_part(submit(), change=options))
+    assert caught.value.code is ErrorCode.REQUEST_INVALID
+
+
+def test_a_scene_is_moved_by_numbers_only(submit):
+    spec = replace(submit().request.input, offset=(math.nan, 0.0))
+    with pytest.raises(EngineError, match="cannot be moved"):
+        check_submission(with_part(submit(), input=spec))
 
 
 @pytest.mark.parametrize("device", ["foo", "CUDA", "cuda:one"])

@@ -10,7 +10,7 @@ import pytest
 
 from engine.contract.codec import from_plain
 from engine.contract.events import EventKind
-from engine.contract.messages import EngineInfo, JobList, JobState, ModelList
+from engine.contract.messages import EngineInfo, JobList, JobState, ModelList, TaskName
 from engine.contract.version import PROTOCOL
 
 MIB = 1 << 20
@@ -26,7 +26,7 @@ def test_hello_tells_who_answers(client):
     info = from_plain(EngineInfo, client.call("GET", "/hello"))
     assert (info.protocol, info.pid) == (PROTOCOL, client.connection.pid)
     assert Path(info.state_dir).name == "ä b"
-    assert [task.value for task in info.tasks] == ["segment", "apply"]
+    assert [task.value for task in info.tasks] == ["segment", "apply", "change"]
 
 
 def test_the_catalogue_is_listed(client):
@@ -34,7 +34,8 @@ def test_the_catalogue_is_listed(client):
     assert "clouds-6band-l1c" in [model.id for model in models]
     shipped = {model.id for model in models if model.installed}
     assert shipped == {model.id for model in models if model.source.startswith("swath:")}
-    assert all(model.classes and model.license for model in models)
+    assert all(model.license for model in models)
+    assert all(model.classes for model in models if model.task is TaskName.SEGMENT)
 
 
 def test_a_job_is_accepted_at_once_told_and_finished(client, submission):
