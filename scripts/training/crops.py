@@ -30,6 +30,8 @@ class Mosaic:
     """How often it is drawn, relative to the others."""
     zoom: tuple[float, float] = (0.75, 1.33)
     """Least and greatest magnification of a crop."""
+    exact: float = 0.0
+    """Share of the crops that keep their pixels, only turned by right angles and mirrored."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,14 @@ def batches(
 
 def crop(mosaic: Mosaic, edge: int, dice: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """One crop, ``[1, 3, E, E]`` of 0 to 1 and ``[1, E, E]``, about a random point."""
-    zoom = math.exp(dice.uniform(*np.log(mosaic.zoom)))
+    exact = mosaic.exact > 0 and dice.random() < mosaic.exact
+    zoom = 1.0 if exact else math.exp(dice.uniform(*np.log(mosaic.zoom)))
     turn, mirror = dice.uniform(0, 2 * math.pi), dice.choice((-1, 1))
+    turn = round(2 * turn / math.pi) * math.pi / 2 if exact else turn
     half = edge / zoom / 2
     height, width = mosaic.labels.shape
     y, x = (dice.uniform(min(half, n / 2), max(n - half, n / 2)) for n in (height, width))
+    y, x = (round(y), round(x)) if exact else (y, x)
     pixels, labels, corner = _surroundings(mosaic, y, x, half * math.sqrt(2) + 2)
     cos, sin = math.cos(turn) * half, math.sin(turn) * half
     side = labels.shape[-1]

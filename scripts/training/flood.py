@@ -129,6 +129,8 @@ def main() -> None:
     parser.add_argument("--score", action="store_true", help="only measure those that are there")
     asked = parser.parse_args()
     every = chips(asked.data)
+    if asked.score and not all(fold_path(chip).is_file() for chip in every):
+        parser.error("no models of single chips in build/training; --folds trains and measures")
     if asked.folds:
         for chip in every:
             train([other for other in every if other is not chip], fold_path(chip))

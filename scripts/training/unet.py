@@ -68,6 +68,31 @@ class Unet(nn.Module):
         )
 
 
+class InWholeFloats(nn.Module):
+    """A layer that is not computed in half floats."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the layer makes of them."""
+        with torch.autocast("cpu", enabled=False):
+            made: torch.Tensor = self.layer(pixels.float())
+        return made
+
+
+def swift(layer: nn.Module) -> nn.Module:
+    """The same layer, learning a third faster on a CPU.
+
+    The gradients of depthwise convolutions in half floats take four times as long as whole ones.
+    """
+    for name, child in layer.named_children():
+        setattr(layer, name, swift(child))
+    depthwise = isinstance(layer, nn.Conv2d) and layer.groups > 1
+    return InWholeFloats(layer) if depthwise else layer
+
+
 def folded(layer: nn.Module) -> nn.Module:
     """A layer with its norms, and its paddings where they are even, inside its convolutions."""
     for name, child in layer.named_children():
@@ -96,3 +121,16 @@ def _convolution(given: int, made: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(given, made, 3, padding=1, bias=False), nn.BatchNorm2d(made), nn.ReLU()
     )
+
+
+class UpsideDownToo(nn.Module):
+    """The mean of what a network says of a picture and of it upside down: twice the work."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Scores as the network gives them."""
+        turned: torch.Tensor = self.network(pixels.flip(2)).flip(2)
+        return (self.network(pixels) + turned) / 2
