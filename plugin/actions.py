@@ -1,6 +1,6 @@
 """The toolbar and the menu: each button opens or asks, the work is done elsewhere."""
 
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 import processing
 from qgis.core import Qgis, QgsApplication, QgsMapLayer, QgsProject, QgsRasterLayer, QgsTask
@@ -10,13 +10,17 @@ from qgis.PyQt.QtWidgets import QAction, QDialog, QFileDialog, QMessageBox
 
 from ..engine.contract.errors import EngineError, ErrorCode
 from ..engine.contract.messages import EngineInfo, ModelList
+from .dates import pair_at_hand, pair_of_last_run, pair_selected
+from .flicker import Flicker
 from .layers import is_result
 from .process import Launch, ensure_engine, may_have_engine
+from .processing.language import tr
 from .settings import choose_engine, current_launch, icon_path
 
 MENU = "Swath"
 SEGMENT = "swath:segment"
 APPLY = "swath:apply"
+CHANGE = "swath:change"
 
 
 class Actions:
@@ -27,6 +31,9 @@ class Actions:
         self.toolbar = None
         self.segment: Optional[QAction] = None
         self.apply: Optional[QAction] = None
+        self.change: Optional[QAction] = None
+        self.flicker: Optional[QAction] = None
+        self.flickering: Optional[Flicker] = None
         self.status: Optional[QAction] = None
         self.task: Optional[EngineStatus] = None
         self._dialogs: List[QDialog] = []
@@ -38,22 +45,28 @@ class Actions:
         self.segment = self._action("segment", "Segment raster…", lambda: self.open(SEGMENT))
         self.segment.setToolTip("Find the classes of a trained model, such as clouds, in a raster")
         self.apply = self._action("apply", "Apply a model…", lambda: self.open(APPLY))
+        self.change = self._action("change", tr("Find changes…"), lambda: self.open(CHANGE))
+        self.change.setToolTip(tr("Find what differs between two dates"))
+        self._add_flicker()
         self.status = self._action("engine", "Engine status", self.show_status)
         self.status.setToolTip("Is Swath's engine, the program that computes, ready?")
-        for action in (self.segment, self.status):
+        for action in (self.segment, self.change, self.flicker, self.status):
             self.toolbar.addAction(action)
         for action in self._all():
             self.iface.addPluginToRasterMenu(MENU, action)
 
     def remove(self) -> None:
         """Leave QGIS as it was before ``add``."""
+        self.flickering.stop()
+        self.flickering.deleteLater()
         for action in self._all():
             self.iface.removePluginRasterMenu(MENU, action)
             self.toolbar.removeAction(action)
             action.deleteLater()
         self.iface.mainWindow().removeToolBar(self.toolbar)
         self.toolbar.deleteLater()
-        self.toolbar = self.segment = self.apply = self.status = None
+        self.toolbar = self.segment = self.apply = self.change = self.status = None
+        self.flicker = self.flickering = None
 
     def _action(self, name: str, text: str, slot) -> QAction:
         action = QAction(QIcon(icon_path(name)), text, self.iface.mainWindow())
@@ -62,7 +75,8 @@ class Actions:
         return action
 
     def _all(self) -> List[QAction]:
-        return [a for a in (self.segment, self.apply, self.status) if a is not None]
+        every = (self.segment, self.apply, self.change, self.flicker, self.status)
+        return [action for action in every if action is not None]
 
     def open(self, algorithm: str) -> None:
         """Open an algorithm's dialog on the raster at hand; it does not block the map."""
@@ -70,10 +84,44 @@ class Actions:
         if problem is not None:
             self.explain(problem)
             return
-        layer = raster_at_hand(self.iface.activeLayer())
-        dialog = processing.createAlgorithmDialog(algorithm, {"INPUT": layer} if layer else {})
+        layers = self._two_dates() if algorithm == CHANGE else self._imagery()
+        dialog = processing.createAlgorithmDialog(algorithm, layers)
         self._keep(dialog)
         dialog.show()
+
+    def _imagery(self) -> Dict[str, QgsRasterLayer]:
+        layer = raster_at_hand(self.iface.activeLayer())
+        return {"INPUT": layer} if layer else {}
+
+    def _two_dates(self) -> Dict[str, QgsRasterLayer]:
+        pair = pair_at_hand(self._selected(), QgsProject.instance())
+        return dict(zip(("BEFORE", "AFTER"), pair)) if pair else {}
+
+    def _selected(self) -> List[QgsMapLayer]:
+        return self.iface.layerTreeView().selectedLayers()
+
+    def _add_flicker(self) -> None:
+        self.flickering = Flicker(self.iface)
+        self.flicker = self._action("flicker", tr("Flicker before/after"), self.toggle_flicker)
+        self.flicker.setToolTip(
+            tr("Show the two selected layers, or those compared last, in turn; B: by hand")
+        )
+        self.flicker.setCheckable(True)
+        self.flickering.stopped.connect(lambda: self.flicker.setChecked(False))
+
+    def toggle_flicker(self) -> None:
+        """Begin with the two layers at hand, or stop."""
+        if self.flickering.is_on:
+            self.flickering.stop()
+            return
+        project = QgsProject.instance()
+        pair = pair_selected(self._selected(), project) or pair_of_last_run(project)
+        if pair is not None:
+            self.flickering.start(pair)
+            return
+        self.flicker.setChecked(False)
+        advice = tr("Select two raster layers, or find changes first.")
+        self.iface.messageBar().pushMessage("Swath", advice, Qgis.MessageLevel.Info, 8)
 
     def _keep(self, dialog) -> None:
         """Hold the Python half of a dialog for as long as QGIS holds the other half."""

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 CLASS_MAPS = ("semantic-segmentation", "scene-classification")
 """Tasks, in the words of the extension, whose result is a raster of classes."""
@@ -21,6 +21,8 @@ class CardChoice:
     bands: Tuple[str, ...]
     gsd: float
     license: str
+    of_two_dates: bool = False
+    """Whether it looks at the same bands twice."""
 
 
 def read_cards(folder: Path, tasks: Tuple[str, ...] = ()) -> Tuple[CardChoice, ...]:
@@ -28,6 +30,13 @@ def read_cards(folder: Path, tasks: Tuple[str, ...] = ()) -> Tuple[CardChoice, .
     found = (_read_card(path) for path in folder.glob("*.json"))
     cards = (c for c in found if c is not None and (not tasks or set(tasks) & set(c.tasks)))
     return tuple(sorted(cards, key=lambda card: card.id))
+
+
+def known_cards(bundled: Path, added: Path) -> Tuple[CardChoice, ...]:
+    """All that come with Swath, then those that the user has added to the engine's store."""
+    ours = read_cards(bundled)
+    taken = {card.id for card in ours}
+    return (*ours, *(card for card in read_cards(added) if card.id not in taken))
 
 
 def cards_of_file(model: str) -> Tuple[CardChoice, ...]:
@@ -47,9 +56,14 @@ def _read_card(path: Path) -> Optional[CardChoice]:
             bands=tuple(card["mlm:input"][0]["bands"]),
             gsd=float(card["mlm:input"][0]["gsd"]),
             license=card["license"],
+            of_two_dates=_is_of_two_dates(card["mlm:input"]),
         )
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _is_of_two_dates(inputs: List[Dict[str, Any]]) -> bool:
+    return len(inputs) == 2 and inputs[0]["bands"] == inputs[1]["bands"]  # noqa: PLR2004 - a pair
 
 
 def licence_of(cards: Tuple[CardChoice, ...], model: str) -> str:

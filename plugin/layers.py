@@ -1,7 +1,7 @@
 """Between QGIS' layers and files: masks on their way out, finished files on their way in."""
 
 from dataclasses import dataclass
-from typing import ClassVar, List
+from typing import ClassVar, List, Tuple
 
 from qgis.core import (
     QgsFeature,
@@ -17,6 +17,7 @@ from ..engine.contract.messages import Artifact, RunSummary
 from .compat import WKB_MULTIPOLYGON
 
 JOB_PROPERTY = "swath/job"
+DATES_PROPERTY = "swath/dates"
 MODEL_PROPERTY = "swath/model"
 ROLE_PROPERTY = "swath/role"
 ROLES = ("vector", "raster", "probability")
@@ -75,6 +76,8 @@ class Run:
     model: str
     model_title: str
     summary: RunSummary
+    dates: Tuple[str, ...] = ()
+    """Ids of the layers that were compared, the earlier one first."""
 
     @property
     def title(self) -> str:
@@ -144,6 +147,8 @@ def _group_of(root, run: Run):
             return group
     group = root.insertGroup(0, run.title)
     group.setCustomProperty(JOB_PROPERTY, run.job_id)
+    if run.dates:
+        group.setCustomProperty(DATES_PROPERTY, "\n".join(run.dates))
     return group
 
 

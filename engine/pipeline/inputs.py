@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.contract.errors import EngineError, ErrorCode
@@ -112,7 +112,9 @@ def open_inputs(card: ModelCard, main: InputSpec, others: Sequence[NamedInput]) 
 
 
 def _opened(card: ModelCard, wanted: ModelInput, whole: Sequence[NamedInput]) -> tuple[Given, ...]:
-    mine = [_given(named) for named in whole if named.name == wanted.name]
+    main = whole[0].input
+    alike = main.bands if wanted.bands == card.input.bands else {}
+    mine = [_given(named, wanted, alike) for named in whole if named.name == wanted.name]
     fewest, most = wanted.dates or (0 if wanted.is_optional else 1, 1)
     if wanted.dates and card.timeline == "months":  # several of a month are one step
         most = max(most, len(mine))
@@ -128,8 +130,19 @@ def _opened(card: ModelCard, wanted: ModelInput, whole: Sequence[NamedInput]) ->
     return tuple(sorted(mine, key=lambda g: g.date or "")) if wanted.dates else tuple(mine)
 
 
-def _given(named: NamedInput) -> Given:
+def _given(named: NamedInput, wanted: ModelInput, alike: Mapping[str, str]) -> Given:
+    """A scene under its name.
+
+    Args:
+        named: As asked for.
+        wanted: What the model takes under that name.
+        alike: Bands by role of the main scene where the model wants the same ones: they count for
+            a scene, of the same make, that tells none of them and of which nobody said any.
+    """
     scene = open_scene(named.input)
+    told = {band.role for band in scene.bands} & set(wanted.bands)
+    if alike and not named.input.bands and not told:
+        scene = open_scene(replace(named.input, bands=dict(alike)))
     date = named.input.date or scene.acquired
     return Given(scene, date, replace(named, input=replace(scene.resolved, date=date)))
 

@@ -5,7 +5,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ...engine.contract.messages import TaskName
 from ...engine.contract.places import state_dir
-from ..catalogue import read_cards
+from ..catalogue import known_cards
 from ..process import may_have_engine
 from ..settings import RESOURCES, current_launch, icon_path
 from .filled import Filled
@@ -85,8 +85,4 @@ class ApplyAlgorithm(QgsProcessingAlgorithm):
 
 
 def _cards():
-    """Those that come with Swath, then those that the user has added to the engine's store."""
-    bundled = read_cards(RESOURCES / "cards")
-    taken = {card.id for card in bundled}
-    added = read_cards(state_dir() / "models" / "cards")
-    return (*bundled, *(card for card in added if card.id not in taken))
+    return known_cards(RESOURCES / "cards", state_dir() / "models" / "cards")

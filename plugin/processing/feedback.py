@@ -2,6 +2,7 @@
 
 from ...engine.contract.events import Event, EventKind
 from ...engine.contract.messages import ClassArea, EngineInfo, Job, RunSummary
+from .wording import without_options
 
 UNITS = (("km²", 1e6), ("ha", 1e4))
 STAGES = {
@@ -29,7 +30,7 @@ class JobFeedback:
             self._progress(event)
         elif event.kind is EventKind.MESSAGE:
             tell = self._feedback.pushWarning if event.level == "warning" else self.say
-            tell(event.text or "")
+            tell(without_options(event.text or ""))
         elif event.kind is EventKind.ARTIFACT and event.artifact is not None:
             self.say(f"Finished: {event.artifact.uri}")
 

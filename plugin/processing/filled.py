@@ -28,6 +28,10 @@ class Filled:
         """The name that was chosen from a list."""
         return self.algorithm.parameterAsEnumString(self.values, name, self.context)
 
+    def flag(self, name: str) -> bool:
+        """Whether a box is ticked."""
+        return self.algorithm.parameterAsBool(self.values, name, self.context)
+
     def file(self, name: str) -> str:
         """A file's path; "" when empty."""
         return self.algorithm.parameterAsFile(self.values, name, self.context)

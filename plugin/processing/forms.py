@@ -1,19 +1,24 @@
 """The forms of the algorithms, read in the GUI thread."""
 
 from dataclasses import replace
+from typing import Optional
 
 from qgis.core import QgsRasterLayer
-from qgis.PyQt.QtCore import Qt
 
 from ...engine.contract.errors import EngineError, ErrorCode
+from ...engine.contract.messages import ChangeOptions, InputSpec, NamedInput
+from ..dates import layer_date
 from .filled import Filled
 from .further import FurtherLayers, further_inputs
-from .parameters import AUTO
+from .parameters import AUTO, BY_MODEL, NO_MODEL
 from .request import SegmentForm, parse_bands, profile_text, raster_source
+
+CHANGED = "change"
+"""The class of a comparison whose polygons are wanted."""
 
 
 def segment_form(filled: Filled, layer: QgsRasterLayer) -> SegmentForm:
-    """What ``swath:segment`` and ``swath:apply`` have in common.
+    """What ``swath:segment`` asks for, and the others besides.
 
     Raises:
         EngineError: ``REQUEST_INVALID``, ``PROFILE_PARAMETER``, ``INPUT_UNREADABLE``.
@@ -54,22 +59,81 @@ def apply_form(filled: Filled, layer: QgsRasterLayer) -> SegmentForm:
         profiles=filled.text("OTHER_PROFILES"),
         bands=filled.text("OTHER_BANDS"),
     )
-    memory = filled.number("MEMORY")
     return replace(
         form,
         date=filled.text("DATE") or layer_date(layer) or None,
         others=further_inputs(further, form.profile),
         query=filled.file("QUERY") or None,
-        memory=None if memory is None else int(memory),
+        memory=_memory(filled),
     )
 
 
-def layer_date(layer: QgsRasterLayer) -> str:
-    """When a layer's temporal properties say that it was acquired, ISO 8601; "" if they do not."""
-    times = layer.temporalProperties()
-    begin = times.fixedTemporalRange().begin()
-    known = times.isActive() and begin.isValid()
-    return begin.date().toString(Qt.DateFormat.ISODate) if known else ""
+def change_form(filled: Filled, before: QgsRasterLayer) -> SegmentForm:
+    """The form of ``swath:change``.
+
+    Raises:
+        EngineError: as ``segment_form``.
+    """
+    after = filled.raster("AFTER")
+    form = replace(_compared(filled, segment_form(filled, before)), memory=_memory(filled))
+    if _source(after) == form.source:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"Both dates are the same file: {form.source}.",
+            "Choose the layer of the other date under «Before» or «After».",
+        )
+    second = InputSpec(
+        (_source(after),),
+        filled.text("AFTER_PROFILE") or form.profile,
+        parse_bands(filled.text("AFTER_BANDS")) or form.bands,
+        form.nodata,
+        form.gsd,
+        date=filled.text("AFTER_DATE") or layer_date(after) or None,
+    )
+    return replace(
+        form,
+        date=filled.text("BEFORE_DATE") or layer_date(before) or None,
+        others=(NamedInput("after" if form.change else "", second),),
+        coregister=filled.flag("COREGISTER"),
+    )
+
+
+def _compared(filled: Filled, form: SegmentForm) -> SegmentForm:
+    """The form with a method, or with a model of two dates."""
+    method, alarm, threshold = (
+        filled.choice("METHOD"),
+        filled.number("FALSE_ALARM"),
+        filled.number("THRESHOLD"),
+    )
+    model = "" if form.model == NO_MODEL else form.model
+    if method != BY_MODEL and model:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"A model is chosen, and the method is «{method}», which needs none.",
+            f"Choose the method «{BY_MODEL}», or no model.",
+        )
+    if method != BY_MODEL:
+        options = ChangeOptions(method, alarm, threshold)
+        return replace(form, model=AUTO, change=options, classes=(CHANGED,))
+    if not model:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The method is «{BY_MODEL}», and no model of two dates is chosen.",
+            "Choose one, or a model or card from a file, or another method.",
+        )
+    if (alarm, threshold) != (None, None):
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            "A model decides by itself what changed, and a share of unchanged pixels or a place "
+            "where change begins is given.",
+            "Leave both empty, or choose another method.",
+        )
+    return form
+
+
+def _memory(filled: Filled) -> Optional[int]:
+    memory = filled.number("MEMORY")
+    return None if memory is None else int(memory)
 
 
 def _source(layer: QgsRasterLayer) -> str:

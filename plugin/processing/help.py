@@ -65,6 +65,52 @@ engine, a program of its own on this computer; no pixel leaves it.</p>
 """
 
 
+CHANGING = """
+<p>Finds what differs between two dates of one place, pixel by pixel: in optical or radar images,
+with statistics of these two images alone, or with a model that was trained for it. The layers may
+be of any size; the result lies on the pixels of the layer before.</p>
+<p><b>No method knows what kind of change it is.</b> Harvest, floods, new buildings, clouds,
+shadows, snow and another season are all change. Choose two dates of one season, mask clouds
+(<i>Only inside these polygons</i>), and look at the result: <i>Flicker before/after</i> in Swath's
+toolbar shows the two dates in turn.</p>
+<p><b>Quick start:</b> choose the layer before and the layer after, leave everything else as it is,
+press Run.</p>
+<h3>Methods</h3>
+<p><b>irmad</b> for optical images, with any number of bands: what both dates have in common, also
+another light, haze or another sensor's calibration, is learned from the pixels that did not change
+and taken away. The first choice.</p>
+<p><b>cva</b> for optical images of one sensor and like light: the length of the differences of all
+bands, less what is usual in this pair. Simpler; another contrast, such as haze, counts as
+change.</p>
+<p><b>logratio</b> for radar (SAR) backscatter, in decibel or in power: the ratio of both dates,
+averaged over seven pixels against speckle.</p>
+<p><b>classes</b> for two class maps, such as land cover of two years: which class became which, as
+far as the maps are right. The share below and moving are not for it.</p>
+<p><b>model</b>: a model of two dates, chosen under <i>Model of two dates</i> or from a file with
+its card. It may know a kind of change: its card says which.</p>
+<h3>How much is change</h3>
+<p><b>Tolerated share of false alarms</b>: which share of the unchanged pixels may be taken for
+change, such as 0.001. A larger share finds more and errs more. Empty means automatic: change begins
+where the statistic falls into two groups (Otsu's rule), and where it does not, at a share of 0.001.
+<i>Where change begins instead</i> goes before both. The log says which value was taken, and
+why.</p>
+<p><b>Move the layer after onto the layer before</b>: for images that lie a few pixels or parts of
+one off each other; it stops with the reason where no such shift can be told. The log warns of a
+shift that was not asked to be moved.</p>
+<p><b>Dates</b>: those of the layers' <i>Temporal</i> properties where they have them, or as typed.
+With them, order and seasons are checked.</p>
+<p><b>Input profile</b>: what the stored numbers mean, of both layers unless the layer after has its
+own. irmad and cva compare numbers whose meaning nobody knows as they are; logratio asks for
+<i>decibel</i> or <i>power</i>.</p>
+<h3>Outputs</h3>
+<p><b>Change</b>: a cloud-optimised GeoTIFF with the classes change and no change, its style, a
+table of areas and a STAC item. <b>Polygons</b>: of the changed places alone, with area and mean
+confidence. <b>Class probabilities</b>: one band a class.</p>
+<p>Cancel stops within seconds and leaves no half-written file. The computing is done by the Swath
+engine, a program of its own on this computer; no pixel leaves it.</p>
+"""
+
+
 INSTALLING = """
 <p>Fetches the weights of a model from where its authors publish them, checks them against the
 digest in the model's card, and keeps them for all later runs: once for each model, for instance
@@ -83,6 +129,11 @@ def segment_help(cards: Sequence[CardChoice]) -> str:
 def apply_help(cards: Sequence[CardChoice]) -> str:
     """How to apply a model of several inputs, and the models to choose from."""
     return _one_line(f"{APPLYING}{_models(cards)}")
+
+
+def change_help(cards: Sequence[CardChoice]) -> str:
+    """What each way to find changes is for, and the models to choose from."""
+    return _one_line(f"{CHANGING}{_models(cards) if cards else ''}")
 
 
 def models_help(cards: Sequence[CardChoice]) -> str:

@@ -1,8 +1,9 @@
 """The parameters of the algorithms, each in the order of its dialog."""
 
-from typing import List, Sequence
+from typing import List, Sequence, get_args
 
 from qgis.core import (
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
@@ -17,6 +18,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
+from ...engine.contract.messages import ChangeMethod
 from ..catalogue import CardChoice
 from ..compat import (
     FILE_BEHAVIOR,
@@ -43,6 +45,11 @@ PRECISIONS = ("exact", "fast")
 MODEL_FILES = "*.json *.onnx *.pt *.pt2 *.ts *.torchscript *.safetensors"
 RESULT = QT_TRANSLATE_NOOP("Swath", "Result")
 """A raster of classes or of values: the model's card says which."""
+METHODS = get_args(ChangeMethod)
+"""The engine's ways to compare two dates without a model."""
+BY_MODEL = "model"
+"""The choice besides them."""
+NO_MODEL = "none"
 HIGHEST_SUN = 90.0
 LEAST_MEMORY = 400
 """MiB, as the engine has it."""
@@ -92,6 +99,61 @@ def apply_parameters(cards: Sequence[CardChoice]) -> Parameters:
             tr("Class probabilities, of models that give classes"),
         ),
     ]
+
+
+def change_parameters(cards: Sequence[CardChoice]) -> Parameters:
+    """Those of ``swath:change``, new; ``cards`` are of models of two dates."""
+    advanced = [
+        _threshold(),
+        _text("BEFORE_DATE", tr("Date of the layer before, such as 2023-07-31")),
+        _text("AFTER_DATE", tr("Date of the layer after, such as 2024-07-31")),
+        *_numbers_of_input(),
+        _text("AFTER_PROFILE", tr("Input profile of the layer after (as above when empty)")),
+        _text("AFTER_BANDS", tr("Bands of the layer after (as above when empty)")),
+        _min_area(),
+        *_computing(),
+        _memory(),
+    ]
+    return [
+        QgsProcessingParameterRasterLayer(
+            "BEFORE", tr("Before: the raster layer of the first date")
+        ),
+        QgsProcessingParameterRasterLayer(
+            "AFTER", tr("After: the raster layer of the second date")
+        ),
+        choice(
+            "METHOD",
+            tr("Method (optical: irmad, cva; radar: logratio)"),
+            [*METHODS, BY_MODEL],
+        ),
+        choice("MODEL", tr("Model of two dates"), [NO_MODEL, *(card.id for card in cards)]),
+        _model_file(tr("Model or card from a file instead")),
+        _false_alarm(),
+        QgsProcessingParameterBoolean(
+            "COREGISTER", tr("Move the layer after onto the layer before"), defaultValue=False
+        ),
+        *_area(),
+        _profile(),
+        *(_advanced(p) for p in advanced),
+        *_outputs(tr("Change"), tr("Polygons"), tr("Class probabilities")),
+    ]
+
+
+def _false_alarm() -> QgsProcessingParameterDefinition:
+    return _number(
+        "FALSE_ALARM",
+        tr("Tolerated share of false alarms (automatic when empty)"),
+        minValue=0.0,
+        maxValue=1.0,
+    )
+
+
+def _threshold() -> QgsProcessingParameterDefinition:
+    return _number(
+        "THRESHOLD",
+        tr("Where change begins instead, in deviations of noise, such as 4"),
+        minValue=0.0,
+    )
 
 
 def _model(cards: Sequence[CardChoice]) -> QgsProcessingParameterDefinition:

@@ -5,6 +5,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..settings import icon_path
 from .apply import ApplyAlgorithm
+from .change import ChangeAlgorithm
 from .install_model import InstallModelAlgorithm
 from .segment import SegmentAlgorithm
 
@@ -30,6 +31,7 @@ class SwathProvider(QgsProcessingProvider):
     def loadAlgorithms(self):
         self.addAlgorithm(SegmentAlgorithm())
         self.addAlgorithm(ApplyAlgorithm())
+        self.addAlgorithm(ChangeAlgorithm())
         self.addAlgorithm(InstallModelAlgorithm())
 
     def defaultRasterFileExtension(self):

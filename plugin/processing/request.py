@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Tuple
 
 from ...engine.contract.errors import EngineError, ErrorCode
 from ...engine.contract.messages import (
+    ChangeOptions,
     InputSpec,
     NamedInput,
     OutputSpec,
@@ -24,7 +25,7 @@ VECTOR_SUFFIXES = (".gpkg",)
 
 @dataclass(frozen=True)
 class SegmentForm:
-    """The parameters of ``swath:segment`` and ``swath:apply`` as QGIS understood them."""
+    """The parameters of the algorithms that run on rasters, as QGIS understood them."""
 
     source: str
     """The raster as GDAL opens it."""
@@ -42,10 +43,16 @@ class SegmentForm:
     date: Optional[str] = None
     """ISO 8601."""
     others: Tuple[NamedInput, ...] = ()
-    """The model's further inputs."""
+    """The model's further inputs; of two dates, the second."""
+    change: Optional[ChangeOptions] = None
+    """How two dates are compared without a model."""
+    coregister: bool = False
+    """Move the second date onto the first."""
     query: Optional[str] = None
     """A picture of what is looked for."""
     min_area: float = 0.0
+    classes: Tuple[str, ...] = ()
+    """Those whose polygons are wanted; none: all."""
     device: str = "auto"
     precision: Precision = "exact"
     memory: Optional[int] = None
@@ -80,12 +87,14 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
         ),
         model=form.model,
         others=form.others,
+        change=form.change,
+        coregister=form.coregister,
         query=absolute(form.query) if form.query else None,
         region=Region(bounds=form.extent, aoi=form.mask),
         device=form.device,
         precision=form.precision,
         memory=form.memory,
-        polygons=PolygonOptions(min_area=form.min_area),
+        polygons=PolygonOptions(min_area=form.min_area, classes=form.classes),
     )
 
 

@@ -5,6 +5,7 @@ import re
 from ...engine.contract.errors import EngineError
 
 APPLY = "of the algorithm «Apply a model»"
+CHANGE = "of the algorithm «Find changes»"
 NAMES = f"the parameter «Names of the further layers» {APPLY}"
 NAMED = re.compile(r"--with (\S+)=FILE")
 """A further input by its name, as hints write it."""
@@ -17,14 +18,21 @@ PARAMETERS = (
     ("--memory", f"the parameter «Memory» {APPLY}"),
     ("--overwrite", "another output name"),
     ("--gsd", "the parameter «Pixel size»"),
+    ("--nodata", "the parameter «Value without data»"),
     ("--aoi", "the parameter «Only inside these polygons»"),
     ("--vector", "the output «Polygons»"),
     ("--probability", "the output «Class probabilities»"),
     ("--date", f"the parameter «Date of the raster layer» {APPLY}"),
     ("--with", NAMES),
     ("--query", f"the parameter «Picture of what is looked for» {APPLY}"),
-    ("--method", "the command «swath change» with method"),
-    ("--coregister", "the command «swath change» with coregister"),
+    ("--before-date", f"the parameter «Date of the layer before» {CHANGE}"),
+    ("--after-date", f"the parameter «Date of the layer after» {CHANGE}"),
+    ("--after-profile", f"the parameter «Input profile of the layer after» {CHANGE}"),
+    ("--method", f"the parameter «Method» {CHANGE} with"),
+    ("--false-alarm", f"the parameter «Tolerated share of false alarms» {CHANGE}"),
+    ("--threshold", f"the parameter «Where change begins» {CHANGE}"),
+    ("--coregister", f"the box «Move the layer after onto the layer before» {CHANGE}"),
+    ("--square", "(right angles)"),
     ("--torch", "(with torch)"),
     ("--accept-licence", "(with the licence accepted)"),
 )
@@ -33,7 +41,12 @@ PARAMETERS = (
 
 def in_dialog_words(error: EngineError) -> str:
     """What happened, what to do, and the code to look up or report."""
-    text = NAMED.sub(rf"«\1» in {NAMES}", str(error))
+    return f"{without_options(str(error))} [{error.code.value}]"
+
+
+def without_options(text: str) -> str:
+    """A sentence of the engine with parameters where it names options."""
+    text = NAMED.sub(rf"«\1» in {NAMES}", text)
     for option, parameter in PARAMETERS:
         text = text.replace(option, parameter)
-    return f"{text} [{error.code.value}]"
+    return text

@@ -42,6 +42,8 @@ class Work:
     crs: QgsCoordinateReferenceSystem
     transforms: QgsCoordinateTransformContext
     mask: Any
+    dates: Tuple[str, ...] = ()
+    """Ids of the layers of two dates, the earlier one first."""
 
     def carry_out(
         self, filled: Filled, cards: Tuple[CardChoice, ...], feedback: Any
@@ -92,7 +94,7 @@ class Work:
     def dress_layers(self, job: Job, cards: Tuple[CardChoice, ...], context: Any) -> None:
         """Have each layer that QGIS is about to load styled and put into the run's group."""
         title = title_of((*cards, *cards_of_file(self.form.model)), job.summary.model)
-        run = Run(job.id, self.layer_name, job.summary.model, title, job.summary)
+        run = Run(job.id, self.layer_name, job.summary.model, title, job.summary, self.dates)
         destinations = {
             "raster": self.form.output,
             "vector": self.form.vector,
@@ -106,13 +108,19 @@ class Work:
                 details.setPostProcessor(FinishLayer(run, artifact))
 
 
-def prepare(task: TaskName, filled: Filled, read_form: ReadForm) -> Work:
+def prepare(task: TaskName, filled: Filled, read_form: ReadForm, first: str = "INPUT") -> Work:
     """In the GUI thread: everything that is asked of layers and of the project.
+
+    Args:
+        task: What is asked of the engine.
+        filled: The form.
+        read_form: Understands it.
+        first: The parameter that is the main input.
 
     Raises:
         QgsProcessingException: saying what is wrong with the form.
     """
-    layer = filled.raster("INPUT")
+    layer = filled.raster(first)
     try:
         form = read_form(filled, layer)
     except EngineError as error:
@@ -128,10 +136,10 @@ def prepare(task: TaskName, filled: Filled, read_form: ReadForm) -> Work:
     )
 
 
-def problem_of(filled: Filled, read_form: ReadForm) -> Optional[str]:
+def problem_of(filled: Filled, read_form: ReadForm, first: str = "INPUT") -> Optional[str]:
     """What the dialog says before anything runs; None when Swath has nothing to object."""
     try:
-        read_form(filled, filled.raster("INPUT"))
+        read_form(filled, filled.raster(first))
     except QgsProcessingException:
         return None  # Processing's own check says the same in its own way
     except EngineError as error:
@@ -163,6 +171,7 @@ def results_of(job: Job, form: SegmentForm) -> Dict[str, Any]:
         "VECTOR": form.vector,
         "PROBABILITY": form.probability,
         "AREAS": files.get("areas"),
+        "TRANSITIONS": files.get("transitions"),
         "ITEM": files.get("item"),
         "JOB": job.id,
         "MODEL_USED": job.summary.model,

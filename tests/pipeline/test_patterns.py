@@ -357,6 +357,12 @@ def test_a_series_of_dates_with_months(lab, install):
     with pytest.raises(EngineError, match="takes 2 to 6 rasters"):
         lab.run(paths[0], card, "alone", input={"date": dates[0]})
     assert not (lab.folder / "alone.tif").exists()
+    for scene in paths:
+        with rasterio.open(scene, "r+") as target:
+            target.descriptions = (None, None)
+    named = {"date": dates[0], "bands": {"red": "1", "nir": "2"}}  # which count for the others too
+    lab.run(paths[0], card, "named", others=others, input=named)
+    np.testing.assert_array_equal(read(lab, "named")[0], read(lab)[0])
 
 
 def test_inputs_on_other_grids_are_brought_to_the_first(lab, install):

@@ -215,7 +215,7 @@ def hello(state):
         "pid": os.getpid(),
         "python": "3",
         "state_dir": str(state),
-        "tasks": ["segment", "apply"],
+        "tasks": ["segment", "apply", "change"],
     }
 
 
