@@ -40,8 +40,8 @@ def change(
     method: Annotated[
         ChangeMethod | None,
         typer.Option(
-            help="Without a model: irmad (optical, any number of bands; the default), cva, or "
-            "logratio (radar)."
+            help="Without a model: irmad (optical, any number of bands; the default), cva, "
+            "logratio (radar), or classes (two class maps: which class became which)."
         ),
     ] = None,
     model: Annotated[

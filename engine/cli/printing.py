@@ -16,6 +16,9 @@ from engine.contract.messages import ClassArea, Job
 SQUARE_KM = 1e6
 SHOW_KM_FROM = 1e5
 """Square metres from which a table speaks of square kilometres."""
+MOST_ROWS = 20
+"""Of a table of areas on the terminal; the file has all."""
+UNCHANGED = "no change"
 
 
 def say(text: str = "") -> None:
@@ -62,12 +65,28 @@ def say_result(job: Job, also: Sequence[tuple[str, str]] = ()) -> None:
     """What a finished job found, and where it lies."""
     if job.summary is not None and job.summary.areas:
         say()
-        for line in _area_table(job.summary.areas):
+        for line in _area_table(job.summary.areas[:MOST_ROWS]):
+            say(line)
+        for line in _beyond_table(job):
             say(line)
         say("Mapped areas, not corrected for the map's own errors.")
     say()
     for line in columns([*((a.role, a.uri) for a in job.artifacts), *also]):
         say(line)
+
+
+def _beyond_table(job: Job) -> list[str]:
+    """What a long table of transitions leaves to be said."""
+    areas = job.summary.areas if job.summary else ()
+    table = next((a.uri for a in job.artifacts if a.role == "transitions"), None)
+    left, lines = areas[MOST_ROWS:], []
+    if left:
+        share = 100 * sum(a.share for a in left)
+        lines.append(f"… and {len(left)} more with {share:.2f} % together.")
+    if table is not None:
+        share = 100 * sum(a.share for a in areas if a.name != UNCHANGED)
+        lines.append(f"{share:.2f} % of the pixels with data at both dates changed their class.")
+    return lines
 
 
 def _area_table(areas: Sequence[ClassArea]) -> list[str]:

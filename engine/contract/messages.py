@@ -12,7 +12,7 @@ from .errors import ErrorInfo
 
 Precision = Literal["exact", "fast"]
 """The arithmetic of a network: float32, or what the device computes faster with fewer digits."""
-ChangeMethod = Literal["irmad", "cva", "logratio"]
+ChangeMethod = Literal["irmad", "cva", "logratio", "classes"]
 """Ways to compare two dates without a trained model."""
 
 
@@ -128,7 +128,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class ChangeOptions:
-    """How two dates are compared where no model is trained for it."""
+    """How two dates are compared where no model is trained for it.
+
+    ``classes`` compares two class maps code by code, and has no threshold.
+    """
 
     method: ChangeMethod = "irmad"
     false_alarm: Optional[float] = None
@@ -189,7 +192,8 @@ class Artifact:
     """A finished file."""
 
     role: str
-    """``raster``, ``vector``, ``probability``, ``areas``, ``item``, ``picture``."""
+    """``raster``, ``vector``, ``probability``, ``areas``, ``item``, ``picture``; of two class maps
+    also ``transitions``, a table, and ``matrix``, its picture."""
     uri: str
     media_type: str
     style: Optional[str] = None

@@ -17,6 +17,9 @@ _COLUMNS = (
 )
 """Name, type (``GDALRATFieldType``) and usage (``GDALRATFieldUsage``) of each column."""
 
+LONGEST_LIST = 255
+"""Value up to which classes are listed by place too; the table has them all."""
+
 
 def pam_xml(classes: Sequence[ModelClass]) -> str:
     """The class names of band 1, as category names and as a raster attribute table.
@@ -25,7 +28,8 @@ def pam_xml(classes: Sequence[ModelClass]) -> str:
     """
     root = ET.Element("PAMDataset")
     band = ET.SubElement(root, "PAMRasterBand", band="1")
-    _add_categories(band, classes)
+    if max((c.id for c in classes), default=0) <= LONGEST_LIST:
+        _add_categories(band, classes)
     _add_table(band, classes)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
@@ -35,7 +39,7 @@ def _add_categories(band: ET.Element, classes: Sequence[ModelClass]) -> None:
     """A list in which a name's place is its value; values without class have an empty name."""
     names = {c.id: c.name for c in classes}
     categories = ET.SubElement(band, "CategoryNames")
-    for value in range(max(names) + 1):
+    for value in range(max(names, default=-1) + 1):
         ET.SubElement(categories, "Category").text = names.get(value, "")
 
 

@@ -7,7 +7,7 @@ QGIS 3.22 writes and later versions still read.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from engine.contract.messages import ModelClass
 
@@ -16,19 +16,26 @@ _VERSION = "3.22.0"
 _RAMP = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 """Viridis: even steps for the eye, also without colour vision."""
 _FILL_ALPHA = 110
+_FAINT_ALPHA = 60
 _OUTLINE_SHADE = 0.6
 _OUTLINE_WIDTH = "0.2"
 
 
-def raster_qml(classes: Sequence[ModelClass]) -> str:
-    """Style of a class raster: each class in its colour, under its name; nodata transparent."""
+def raster_qml(classes: Sequence[ModelClass], faint: Collection[int] = ()) -> str:
+    """Style of a class raster: each class in its colour, under its name; nodata transparent.
+
+    Args:
+        classes: The legend.
+        faint: Codes of classes through which other layers show.
+    """
     root, renderer = _raster_style("paletted", band=1)
     palette = ET.SubElement(renderer, "colorPalette")
     for item in classes:
         ET.SubElement(
             palette,
             "paletteEntry",
-            {"value": str(item.id), "label": item.name, "color": item.color, "alpha": "255"},
+            {"value": str(item.id), "label": item.name, "color": item.color}
+            | {"alpha": str(_FAINT_ALPHA if item.id in faint else 255)},
         )
     return _text(root)
 

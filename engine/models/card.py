@@ -24,7 +24,9 @@ DerivedKind = Literal[
 Timeline = Literal["dates", "months"]
 Joining = Literal["channels", "separate", "stacked"]
 Measure = Literal["value", "standard-deviation", "variance", "log-variance"]
-FileFormat = Literal["onnx", "torchscript", "pt2", "safetensors", "state_dict", "difference"]
+FileFormat = Literal[
+    "onnx", "torchscript", "pt2", "safetensors", "state_dict", "difference", "transition"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class ModelOutput:
     """Pixels of the output along one pixel of the input: super-resolution."""
     axes: Layout = OURS
     """How the file orders its result."""
+    index: int = 0
+    """Which of the network's outputs it is; below 0 they are counted from the last one, -1."""
     query: tuple[float, ...] = ()
     """An embedding to compare with: the network gives one too, the result is their similarity."""
 

@@ -12,6 +12,8 @@ from engine.models.node import Node
 LARGEST_CLASS = 255
 """Class rasters are unsigned bytes."""
 LARGEST_CELL = 4096
+MOST_OUTPUTS = 100
+"""That a network may give."""
 
 
 def output_from(node: Node) -> ModelOutput:
@@ -24,6 +26,7 @@ def output_from(node: Node) -> ModelOutput:
         "cell": node["swath:cell"].integer(1, LARGEST_CELL) if "swath:cell" in node else 1,
         "zoom": node["swath:zoom"].integer(1, LARGEST_CELL) if "swath:zoom" in node else 1,
         "axes": OURS if flat else axes_of(order),
+        "index": _index(node),
     }
     if common["cell"] > 1 and common["zoom"] > 1:
         node["swath:zoom"].refuse("1 beside a swath:cell above 1")
@@ -54,9 +57,16 @@ def output_to_json(output: ModelOutput, tasks: tuple[str, ...], edge: int) -> di
         "swath:activation": output.activation,
         **({"swath:cell": output.cell} if output.cell > 1 else {}),
         **({"swath:zoom": output.zoom} if output.zoom > 1 else {}),
+        **({"swath:output_index": output.index} if output.index else {}),
         **({"swath:query": list(output.query)} if output.query else {}),
         **(_classes_to_json(output) if output.classes else _values_to_json(output)),
     }
+
+
+def _index(node: Node) -> int:
+    if "swath:output_index" not in node:
+        return 0
+    return node["swath:output_index"].integer(-MOST_OUTPUTS, MOST_OUTPUTS - 1)
 
 
 def _classes(node: Node, common: dict[str, Any]) -> ModelOutput:

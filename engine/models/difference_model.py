@@ -31,7 +31,7 @@ class DifferenceNetwork:
     def __init__(self, difference: Difference) -> None:
         self._difference = difference
 
-    def run(self, arrays: Sequence[Array]) -> Array:
+    def run(self, arrays: Sequence[Array], index: int = 0) -> Array:  # noqa: ARG002 - it has one
         """See ``network.Network.run``."""
         window = self._difference.speckle
         smooth = [without_speckle(a, window) if window else a for a in arrays]

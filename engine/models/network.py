@@ -39,10 +39,10 @@ class Network(Protocol):
     """None where the file does not tell."""
     gives: tuple[Port, ...]
 
-    def run(self, arrays: Sequence[Array]) -> Array:
-        """The first output for all inputs in order, of shapes and types as the ports have them.
+    def run(self, arrays: Sequence[Array], index: int = 0) -> Array:
+        """One output for all inputs in order, of shapes and types as the ports have them.
 
-        It comes where the inputs are.
+        It comes where the inputs are. ``index`` is one of ``ModelOutput.index``.
 
         Raises:
             NetworkError: with what the runtime says.

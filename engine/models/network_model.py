@@ -89,7 +89,7 @@ class NetworkModel:
         pairs = zip(arrays, self._kinds, strict=True)
         given = [_laid_out(a, order if a.ndim == RANK else None, kind) for a, kind in pairs]
         try:
-            found = self._network.run(given)
+            found = self._network.run(given, self.card.output.index)
         except NetworkError as error:
             raise run_failed(self.card, str(error)) from error
         if found.ndim == FLAT:
@@ -149,7 +149,10 @@ def check_ports(card: ModelCard, network: Network) -> None:
         raise unlike(card, f"takes {len(network.takes)} inputs", f"{len(wanted)}")
     for port, shape in zip(network.takes, wanted, strict=False):
         _check_port(card, "takes", port, shape, card.input.axes)
-    for port in network.gives[:1]:
+    index, count = card.output.index, len(network.gives)
+    if count and not -count <= index < count:
+        raise unlike(card, f"gives {count} outputs", f"number {index}, counted from 0")
+    for port in network.gives and (network.gives[index],):
         _check_port(card, "gives", port, output_shape(card, edge, edge), card.output.axes)
 
 

@@ -95,16 +95,16 @@ class OrtNetwork:
         self.gives = tuple(_port(p) for p in session.get_outputs())
         self._session = session
         self._inputs = [port.name for port in session.get_inputs()]
-        self._output = session.get_outputs()[0].name
+        self._outputs = [port.name for port in session.get_outputs()]
         # DirectML's sessions admit one caller at a time
         self._turn = threading.Lock() if device == DIRECTML else contextlib.nullcontext()
 
-    def run(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def run(self, arrays: Sequence[npt.NDArray[Any]], index: int = 0) -> npt.NDArray[Any]:
         """See ``network.Network.run``."""
         try:
             with self._turn:
                 given = dict(zip(self._inputs, arrays, strict=True))
-                result = self._session.run([self._output], given)
+                result = self._session.run([self._outputs[index]], given)
         except ORT_FAILURES as error:
             raise NetworkError(_plain(error)) from error
         return np.asarray(result[0])

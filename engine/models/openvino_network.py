@@ -47,7 +47,7 @@ class OpenVinoNetwork:
         self._compiled = compiled
         self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
 
-    def run(self, arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def run(self, arrays: Sequence[npt.NDArray[Any]], index: int = 0) -> npt.NDArray[Any]:
         """See ``network.Network.run``."""
         try:
             request = self._idle.get_nowait()
@@ -55,7 +55,8 @@ class OpenVinoNetwork:
             request = self._compiled.create_infer_request()
         try:
             request.infer(dict(enumerate(arrays)))
-            return np.array(request.get_output_tensor(0).data)  # the request's memory is used again
+            found = request.get_output_tensor(index % len(self.gives)).data
+            return np.array(found)  # the request's memory is used again
         except (RuntimeError, TypeError, ValueError) as error:
             raise NetworkError(_plain(error)) from error
         finally:

@@ -97,6 +97,10 @@ def open_model(
         from engine.models.difference_model import open_difference  # noqa: PLC0415 - loads scipy
 
         return open_difference(card, path, device)
+    if card.file.format == "transition":
+        from engine.models.transition_model import open_transition  # noqa: PLC0415 - as above
+
+        return open_transition(card, path, device)
     if card.file.format != "onnx":
         from engine.models.torch_model import open_torch  # noqa: PLC0415 - loads PyTorch
 

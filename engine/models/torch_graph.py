@@ -70,11 +70,15 @@ class Program:
     """An exported program. Safe to call from several threads."""
 
     def __init__(
-        self, steps: Sequence[Step], weights: Tensors, takes: str, gives: str, shape: Shape
+        self,
+        steps: Sequence[Step],
+        weights: Tensors,
+        takes: Mapping[str, Shape],
+        gives: Sequence[str],
     ) -> None:
-        self.shape = shape
-        """Of the input; None where any length goes."""
-        self._steps = _with_spent(steps, {*weights, gives})
+        self.shapes = tuple(takes.values())
+        """Of the inputs; None where any length goes."""
+        self._steps = _with_spent(steps, {*weights, *gives})
         self._weights = weights
         self._takes = takes
         self._gives = gives
@@ -86,9 +90,9 @@ class Program:
         self._device = device
         return self
 
-    def __call__(self, tiles: torch.Tensor) -> Any:
-        """The output for an input."""
-        values: dict[str, Any] = {**self._weights, self._takes: tiles}
+    def __call__(self, *given: torch.Tensor) -> tuple[Any, ...]:
+        """The outputs for the inputs."""
+        values: dict[str, Any] = {**self._weights, **dict(zip(self._takes, given, strict=True))}
         for step in self._steps:
             args = [self._resolved(a, values) for a in step.args]
             options = {k: self._resolved(a, values) for k, a in step.options.items()}
@@ -96,7 +100,7 @@ class Program:
             values.update(zip(step.results, found if step.is_list else [found], strict=True))
             for name in step.spent:
                 values.pop(name, None)
-        return values[self._gives]
+        return tuple(values[name] for name in self._gives)
 
     def _resolved(self, argument: Any, values: Mapping[str, Any]) -> Any:
         if isinstance(argument, Name):
@@ -141,14 +145,15 @@ def _program(module: Any, members: Members) -> Program:
     if any(list(o) != ["user_output"] for o in signature["output_specs"]):
         raise ValueError("it changes its own weights, so that scores would depend on earlier ones")
     weights, takes = _bound(signature["input_specs"], members)
-    if len(takes) != 1 or len(graph["outputs"]) != 1:
-        raise ValueError(f"it takes {len(takes)} inputs and gives {len(graph['outputs'])} outputs")
+    gives = [output["as_tensor"]["name"] for output in graph["outputs"]]
+    if not takes or not gives:
+        raise ValueError(f"it takes {len(takes)} inputs and gives {len(gives)} outputs")
     steps = [_step(node, set(weights)) for node in graph["nodes"]]
-    taken = graph["tensor_values"][takes[0]]
-    if taken["dtype"] != FLOAT32:
+    taken = [graph["tensor_values"][name] for name in takes]
+    if any(one["dtype"] != FLOAT32 for one in taken):
         raise ValueError("it takes numbers that are not float32")
-    shape = tuple(size.get("as_int") for size in taken["sizes"])
-    return Program(steps, weights, takes[0], graph["outputs"][0]["as_tensor"]["name"], shape)
+    shapes = [tuple(size.get("as_int") for size in one["sizes"]) for one in taken]
+    return Program(steps, weights, dict(zip(takes, shapes, strict=True)), gives)
 
 
 def _bound(specs: Sequence[Any], members: Members) -> tuple[Tensors, list[str]]:

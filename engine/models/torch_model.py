@@ -36,15 +36,14 @@ class TorchNetwork:
         import torch  # noqa: PLC0415 - optional, and slow to load
 
         self.device = device
-        shape = getattr(module, "shape", None)
-        self.takes: tuple[Port, ...] = (Port(shape, "float32"),) if shape else ()
+        self.takes = tuple(Port(shape, "float32") for shape in getattr(module, "shapes", ()))
         self.gives: tuple[Port, ...] = ()
         self._threads = max(threads, 1)
         self._place = torch.device(device)
         self._module = module.to(self._place)
         self._order = torch.channels_last
 
-    def run(self, arrays: Sequence[Array]) -> Array:
+    def run(self, arrays: Sequence[Array], index: int = 0) -> Array:
         """See ``network.Network.run``."""
         import torch  # noqa: PLC0415 - loaded already
 
@@ -54,10 +53,10 @@ class TorchNetwork:
         try:
             with torch.inference_mode():
                 found = self._module(*(self._taken(a) for a in arrays))
-                first = found[0] if isinstance(found, (tuple, list)) and found else found
-                if not isinstance(first, torch.Tensor):
+                scores = _one_of(found, index)
+                if not isinstance(scores, torch.Tensor):
                     raise NetworkError(f"it gives a {type(found).__name__}, not an array of scores")
-                scores = first.to(torch.float32)
+                scores = scores.to(torch.float32)
                 stay = all(isinstance(a, torch.Tensor) for a in arrays)
                 return scores if stay else in_memory(scores.contiguous())
         except (*FAILURES, torch.jit.Error) as error:  # the last is what a network itself raises
@@ -68,7 +67,7 @@ class TorchNetwork:
         """The device without its number."""
         return str(self._place.type)
 
-    def settle(self, arrays: Sequence[Array]) -> Array:
+    def settle(self, arrays: Sequence[Array], index: int) -> Array:
         """A pass that settles the order of numbers in memory.
 
         Channels last is what convolutions run fastest on; some networks cannot take it.
@@ -79,10 +78,10 @@ class TorchNetwork:
         import torch  # noqa: PLC0415 - loaded already
 
         try:
-            return self.run(arrays)
+            return self.run(arrays, index)
         except NetworkError:
             self._order = torch.contiguous_format
-            return self.run(arrays)
+            return self.run(arrays, index)
 
     def upload(self, stored: npt.NDArray[Any]) -> Array:
         """A copy on the device, through memory that it reads by itself.
@@ -151,7 +150,8 @@ def _opened(
     tile = noise(card, edge)
     order = axes(OURS, card.input.axes)
     try:
-        network.settle([a.transpose(order) if a.ndim == RANK else a for a in tile])
+        turned = [a.transpose(order) if a.ndim == RANK else a for a in tile]
+        network.settle(turned, card.output.index)
         stays = network.kind in KEPT_ON
         model = NetworkModel(card, network, notes, network.upload if stays else in_place)
         scores = in_memory(model.predict(*(model.upload(array) for array in tile)))
@@ -163,6 +163,14 @@ def _opened(
     if device != CPU and not np.isfinite(scores).all():
         raise run_failed(card, "it gives scores that are no finite numbers there")
     return model
+
+
+def _one_of(found: Any, index: int) -> Any:
+    """One of a network's outputs."""
+    several = found if isinstance(found, (tuple, list)) else (found,)
+    if not -len(several) <= index < len(several):
+        raise NetworkError(f"it gives {len(several)} outputs, not one of number {index}")
+    return several[index]
 
 
 def _kind(error: Exception) -> str:

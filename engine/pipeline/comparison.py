@@ -40,6 +40,7 @@ METHODS = {
     "irmad": "Iteratively reweighted multivariate alteration detection (Nielsen 2007)",
     "cva": "Change vector analysis (Malila 1980)",
     "logratio": "Log-ratio of radar backscatter (Rignot and van Zyl 1993)",
+    "classes": "Comparison of two class maps",
 }
 MOST_NUMBERS = 1 << 25
 """That a sample of both dates holds."""
@@ -79,6 +80,10 @@ def compared(request: SegmentRequest, options: ChangeOptions) -> Comparison:
         EngineError: ``REQUEST_INVALID`` without a second date, ``BAND_MISSING`` when the dates
             have no bands in common, ``INPUT_GRID_MISMATCH`` when no place has data at both.
     """
+    if options.method == "classes":
+        from engine.pipeline.transitions import compared_classes  # noqa: PLC0415 - it knows this
+
+        return compared_classes(request, options)
     before, after, roles = _alike(request, options)
     request = replace(request, input=before, others=(NamedInput(AFTER, after),))
     draft = _card(options.method, open_scene(before), roles)

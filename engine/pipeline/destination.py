@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.contract.messages import OutputSpec
@@ -14,6 +14,7 @@ from engine.io.outputs import (
     check_spared,
     check_suffix,
 )
+from engine.models.card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class Destination:
     vector: Path | None
     has_classes: bool = True
     """Whether the raster has a legend and areas."""
+    has_transitions: bool = False
+    """Whether its classes are transitions, of which there is a table and a picture."""
+
+    @classmethod
+    def by(cls, card: ModelCard, output: OutputSpec) -> Destination:
+        """The files that a model makes of what ``output`` asks for."""
+        if card.file.format == "transition":
+            return replace(cls.of(output), has_transitions=True)
+        return cls.of(output, has_classes=bool(card.output.classes))
 
     @classmethod
     def of(cls, output: OutputSpec, *, has_classes: bool = True) -> Destination:
@@ -66,6 +76,8 @@ class Destination:
         beside: tuple[Path, ...] = (self.raster_style, self.item)
         if self.has_classes:
             beside = (self.legend, *beside, self.areas)
+        if self.has_transitions:
+            beside = (*beside, self.transitions, self.matrix)
         return beside if self.probability is None else (*beside, self.probability_style)
 
     @property
@@ -87,6 +99,16 @@ class Destination:
     def areas(self) -> Path:
         """The table of areas."""
         return self.raster.with_name(f"{self.raster.stem}_areas.csv")
+
+    @property
+    def transitions(self) -> Path:
+        """The table of transitions."""
+        return self.raster.with_name(f"{self.raster.stem}_transitions.csv")
+
+    @property
+    def matrix(self) -> Path:
+        """Their picture."""
+        return self.raster.with_name(f"{self.raster.stem}_transitions.svg")
 
     @property
     def item(self) -> Path:

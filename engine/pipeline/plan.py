@@ -179,7 +179,7 @@ class Plan:
     @property
     def destination(self) -> Destination:
         """Every file that it delivers."""
-        return Destination.of(self.output, has_classes=bool(self.recipe.card.output.classes))
+        return Destination.by(self.recipe.card, self.output)
 
     @property
     def digest(self) -> str:

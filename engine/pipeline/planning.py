@@ -124,7 +124,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     read = [*request.input.uris, *(uri for other in request.others for uri in other.input.uris)]
     Destination.of(output, has_classes=False).check(output.overwrite, read)
     request, card, method_notes = _settled_model(request, store)
-    places = Destination.of(output, has_classes=bool(card.output.classes))
+    places = Destination.by(card, output)
     places.check(output.overwrite, read)
     inputs = open_inputs(card, request.input, request.others)
     if request.coregister and request.change is None:  # before a comparison was fitted otherwise
@@ -194,7 +194,8 @@ def _check_results(request: SegmentRequest, card: ModelCard) -> None:
         EngineError: ``REQUEST_INVALID``.
     """
     output = request.output
-    if not card.output.classes and (output.vector or output.probability):
+    has_classes = Destination.by(card, output).has_classes
+    if not has_classes and (output.vector or output.probability):
         raise EngineError(
             ErrorCode.REQUEST_INVALID,
             f"The model {card.id} gives values, not classes: it has no polygons or probabilities.",
@@ -209,7 +210,7 @@ def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
     Raises:
         EngineError: ``REQUEST_INVALID``.
     """
-    names = [member.name for member in card.output.classes]
+    names = _class_names(card)
     unknown = [name for name in (*options.square, *options.classes) if name not in names]
     if unknown:
         raise EngineError(
@@ -223,6 +224,13 @@ def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
             "A smallest area, a hole's area or a simplification is below zero.",
             "Give 0 to leave polygons as they are, or a size.",
         )
+
+
+def _class_names(card: ModelCard) -> tuple[str, ...]:
+    """What polygons can be made of."""
+    if card.file.format == "transition":
+        return ("change",)
+    return tuple(member.name for member in card.output.classes)
 
 
 def _settled_model(

@@ -23,6 +23,7 @@ from engine.vectorize.stitch import stitch
 from engine.vectorize.trace import ClassBlock, Frame, trace
 
 U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
 Shapes = npt.NDArray[np.object_]
 
 REACH = 2.0
@@ -37,15 +38,23 @@ def polygon_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iter
         blocks: Window on the source grid, class ids ``[H, W]``, stored probability of the class
             decided ``[H, W]``; row by row, covering the region.
     """
+    for patches in whole_patches(plan, blocks, plan.recipe.card.output.nodata):
+        yield _batch(plan, patches)
+
+
+def whole_patches(
+    plan: Plan, blocks: Iterable[tuple[Window, U8 | U16, U8]], nodata: int
+) -> Iterator[Patches]:
+    """The patches of equal number, stitched and as the user wants their outlines."""
     recipe, options = plan.recipe, plan.polygons
     tolerance = options.simplify / math.sqrt(math.prod(_pixel_size(recipe)))
-    frame = Frame(recipe.result, recipe.card.output.nodata, tolerance)
+    frame = Frame(recipe.result, nodata, tolerance)
     traced = (
         trace(ClassBlock(window, classes, probability, _pixel_area(recipe, window)), frame)
         for window, classes, probability in blocks
     )
     for patches in stitch(traced, frame):
-        yield _batch(plan, _refined(patches, options))
+        yield _refined(patches, options)
 
 
 def cell_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iterator[PolygonBatch]:
@@ -85,7 +94,7 @@ def _refined(patches: Patches, options: PolygonOptions) -> Patches:
 def _batch(plan: Plan, patches: Patches) -> PolygonBatch:
     recipe, tally = plan.recipe, patches.tally
     chosen = np.flatnonzero(np.isin(tally.class_id, _square_ids(plan)))
-    geometry = _on_map(patches, recipe.frame)
+    geometry = on_map(patches, recipe.frame)
     area = tally.area.copy()
     if len(chosen):
         shapes = _squared(patches.outlines.shapes()[chosen], _pixel_size(recipe))
@@ -121,7 +130,7 @@ def _names(plan: Plan) -> npt.NDArray[np.object_]:
     return names
 
 
-def _on_map(patches: Patches, grid: Grid) -> Shapes:
+def on_map(patches: Patches, grid: Grid) -> Shapes:
     """The polygons in map coordinates."""
     corners = grid.place(patches.outlines.corners.astype(np.float64))
     return _upright(patches.outlines.shapes(corners), grid)

@@ -49,6 +49,8 @@ def _runtime(card: ModelCard, device: str) -> dict[str, str]:
     if card.file.format == "onnx":
         name = "openvino" if "openvino" in device.lower() else "onnxruntime"
         return {name: str(importlib.import_module(name).__version__)}
+    if card.file.format == "transition":
+        return {}
     if card.file.format == "difference":
         return {"scipy": importlib.metadata.version("scipy")}
     found = {"torch": str(importlib.import_module("torch").__version__)}

@@ -10,6 +10,7 @@ from engine.pipeline.blocks import BlockStore
 from engine.pipeline.outcome import Outcome, Run, note_of
 from engine.pipeline.publication import Publication
 from engine.pipeline.publish_classes import publish_classes
+from engine.pipeline.publish_transitions import publish_transitions
 from engine.pipeline.publish_values import publish_values
 from engine.pipeline.report import Report, stop_if_cancelled
 
@@ -31,7 +32,10 @@ def publish(run: Run, blocks: BlockStore, journal: Path, report: Report) -> Outc
     with Staging(overwrite=plan.output.overwrite, journal=journal) as staging:
         work = Publication(plan, blocks, staging, report)
         areas: tuple[ClassArea, ...] = ()
-        if plan.recipe.card.output.classes:
+        if plan.destination.has_transitions:
+            areas = publish_transitions(work)
+            pixels = sum(row.pixels for row in areas)
+        elif plan.recipe.card.output.classes:
             areas = publish_classes(work)
             pixels = sum(row.pixels for row in areas)
         else:

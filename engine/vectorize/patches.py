@@ -16,7 +16,7 @@ from engine.vectorize.outline import Outlines
 class Tally:
     """What the pixels of patches add up to."""
 
-    class_id: npt.NDArray[np.uint8]
+    class_id: npt.NDArray[np.unsignedinteger[Any]]
     """``[n]``"""
     pixels: npt.NDArray[np.int64]
     """``[n]``"""
@@ -34,7 +34,7 @@ class Tally:
 
     def merged(self, group: npt.NDArray[np.int32], count: int) -> Tally:
         """The patches that pieces form together; ``group`` is each piece's patch."""
-        class_id = np.zeros(count, np.uint8)
+        class_id = np.zeros(count, self.class_id.dtype)
         class_id[group] = self.class_id
         pixels = np.bincount(group, self.pixels, minlength=count).astype(np.int64)
         confidence, area = (

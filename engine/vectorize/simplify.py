@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import shapely
@@ -14,7 +16,7 @@ Bool = npt.NDArray[np.bool_]
 _OUTSIDE = -1
 
 
-def kept_corners(classes: npt.NDArray[np.uint8], tolerance: float) -> Bool:
+def kept_corners(classes: npt.NDArray[np.unsignedinteger[Any]], tolerance: float) -> Bool:
     """The pixel corners that stay vertices when a block's outlines are simplified.
 
     All patches of the block (nodata is one more class) are simplified together, so that they go
@@ -31,7 +33,7 @@ def kept_corners(classes: npt.NDArray[np.uint8], tolerance: float) -> Bool:
         ``[H + 1, W + 1]``
     """
     labels, class_id = label_patches(classes, None)
-    padded = np.pad(classes.astype(np.int16), 1, constant_values=_OUTSIDE)
+    padded = np.pad(classes.astype(np.int32), 1, constant_values=_OUTSIDE)
     edges = edges_of(padded, labels, _OUTSIDE, (0, 0), junctions=True)
     shapes = outlines(edges, len(class_id)).shapes()
     simple = shapely.coverage_simplify(shapes, tolerance, simplify_boundary=False)

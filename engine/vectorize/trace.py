@@ -20,6 +20,8 @@ Bool = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+Ids = npt.NDArray[np.unsignedinteger[Any]]
+"""Class ids: those of a model, or the many kinds of change that two class maps can show."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ClassBlock:
     """The pixels of one block."""
 
     window: Window
-    classes: U8
+    classes: Ids
     """``[H, W]``"""
     confidence: U8
     """``[H, W]``, any unit."""
@@ -51,14 +53,14 @@ class ClassBlock:
 class Line:
     """A row or column of pixels along the edge of a block."""
 
-    classes: U8
+    classes: Ids
     patch: I64
     """Number of the open patch, -1 for none."""
 
     @classmethod
     def blank(cls, length: int, nodata: int) -> Line:
         """No patch anywhere."""
-        return cls(np.full(length, nodata, np.uint8), np.full(length, -1, np.int64))
+        return cls(np.full(length, nodata, np.uint16), np.full(length, -1, np.int64))
 
     def part(self, where: slice) -> Line:
         """A section of the line."""
@@ -113,14 +115,14 @@ def trace(block: ClassBlock, frame: Frame) -> Traced:
     )
 
 
-def _lines(classes: U8, labels: I32, number: I64) -> Iterator[Line]:
+def _lines(classes: Ids, labels: I32, number: I64) -> Iterator[Line]:
     """Top, bottom, left, right."""
     numbers = np.concatenate([[-1], number])
     for values, line in zip(_borders(classes), _borders(labels), strict=True):
         yield Line(values, numbers[line])
 
 
-def _tally(block: ClassBlock, labels: I32, class_id: U8) -> Tally:
+def _tally(block: ClassBlock, labels: I32, class_id: Ids) -> Tally:
     area = np.broadcast_to(block.pixel_area, labels.shape)
     pixels, confidence, total = (
         np.bincount(labels.ravel(), values, minlength=len(class_id) + 1)[1:]
@@ -143,9 +145,9 @@ def _edges(block: ClassBlock, labels: I32, frame: Frame) -> Edges:
     return edges.with_vertices(np.where(kept, ALWAYS, NEVER))
 
 
-def _padded(block: ClassBlock, frame: Frame) -> U8:
+def _padded(block: ClassBlock, frame: Frame) -> Ids:
     """With nodata around the region, and no edge to see towards other blocks."""
-    padded = np.pad(block.classes, 1, mode="edge")
+    padded: Ids = np.pad(block.classes, 1, mode="edge")
     window, region = block.window, frame.region
     if window.row == region.row:
         padded[0] = frame.nodata

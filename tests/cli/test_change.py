@@ -69,3 +69,32 @@ def test_a_missing_second_date_is_named(swath, dates, tmp_path):
 def test_jobs_of_change_are_listed_as_such(swath, dates, tmp_path):
     swath("change", *dates, tmp_path / "o.tif", *OPTIONS, "--quiet")
     assert [job["task"] for job in swath("jobs", "list", "--json").json["jobs"]] == ["change"]
+
+
+def test_two_class_maps_become_a_table_of_transitions(swath, dates, tmp_path):
+    paths = []
+    for number in (1, 2):
+        with rasterio.open(dates[0]) as source:
+            profile = {**source.profile, "count": 1, "dtype": "uint8", "nodata": 255}
+        codes = np.full((profile["height"], profile["width"]), 3, np.uint8)
+        codes[50:90, 60 : 60 + 20 * number] = 7
+        path = tmp_path / f"classes {number}.tif"
+        with rasterio.open(path, "w", **profile) as target:
+            target.write(codes, 1)
+        paths.append(path)
+    out, vector = tmp_path / "t.tif", tmp_path / "t.gpkg"
+    words = ("--method", "classes", "--vector", vector, "--after-date", "2024-05-06")
+    said = swath("change", *paths, out, *words)
+    assert said.code == 0, said.err
+    changed = 100 * 40 * 20 / codes.size
+    assert f"{changed:.2f} % of the pixels with data at both dates changed" in said.out
+    assert "3 → 7" in said.out
+    assert "t_transitions.csv" in said.out
+    assert "Neither map has class names" in said.err
+    with rasterio.open(out) as source:
+        assert np.unique(source.read(1)).tolist() == [33, 37, 77]
+
+
+def test_a_scene_is_no_class_map(swath, dates, tmp_path):
+    said = swath("change", *dates, tmp_path / "o.tif", "--method", "classes")
+    assert (said.code, said.error) == (2, "BAND_COUNT")

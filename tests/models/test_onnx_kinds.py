@@ -267,12 +267,12 @@ class Dreaming:
         self._network = network
         self.takes, self.gives = network.takes, network.gives
 
-    def run(self, tiles):
-        return self._network.run(tiles) * np.nan
+    def run(self, tiles, index=0):
+        return self._network.run(tiles, index) * np.nan
 
 
 class Failing(Dreaming):
-    def run(self, _tiles):
+    def run(self, _tiles, _index=0):
         raise NetworkError("CUDA error 999")
 
 
