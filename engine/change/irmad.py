@@ -36,6 +36,8 @@ class Fit:
     correlations: F64
     """``[K]``, of the pairs of canonical variates, least first: the components with most change."""
     rounds: int
+    is_settled: bool
+    """Whether the iterations came to rest on a result of use."""
 
 
 def fit_irmad(before: Pixels, after: Pixels) -> Fit:
@@ -65,7 +67,8 @@ def fit_irmad(before: Pixels, after: Pixels) -> Fit:
         weights = difference.unchanged(difference.statistic(before, after))
         if weights.sum() < len(stacked):
             break
-    return Fit(difference, correlations, rounds)
+    is_settled = moved <= SETTLED and bool(weights is None or weights.sum() >= len(stacked))
+    return Fit(difference, correlations, rounds, is_settled)
 
 
 def _components(both: Moments, bands: int, weighted: bool) -> tuple[Difference, F64]:

@@ -13,6 +13,7 @@ from engine.cli.printing import note, say, say_json
 from engine.contract.places import state_dir
 
 if TYPE_CHECKING:
+    from engine.models.card import ModelCard
     from engine.models.known import Known
     from engine.models.told import Found
     from engine.models.trial import Trial
@@ -150,11 +151,25 @@ def _finish(
     name = choose_id(model_id, found, known, store)
     note(f"Measuring {name}; this can take a minute.")
     draft = draft_card(found, known, trial, store, name)
+    replaced = output is None and store.card(name) is not None
     path = keep(draft, found, store, output)
-    for sentence in (*draft.notes, *draft.card.not_for):
+    if replaced:
+        note(f"Your earlier model {name} is replaced.")
+    for sentence in (_decided(draft.card), *draft.notes, *draft.card.not_for):
         note(sentence)
     if as_json:
         say_json(model_info(draft.card, store))
         return
     note(f"{name} is added; run it with `swath apply INPUT OUTPUT --model {output or name}`.")
     say(str(path))
+
+
+def _decided(card: ModelCard) -> str:
+    """What the card says in the main, whoever told it."""
+    given = card.input
+    members = [member.name for member in card.output.classes or card.output.values]
+    shown = ", ".join(members[:8]) + (" and more" if len(members) > 8 else "")  # noqa: PLR2004
+    return (
+        f"It takes {', '.join(given.bands)} ({given.quantity.replace('_', ' ')}, {given.gsd:g} m) "
+        f"and gives {shown}; licence {card.license}."
+    )

@@ -60,6 +60,11 @@ def _check_numbers(request: SegmentRequest) -> None:
     if options is None:
         return
     alarm, threshold = options.false_alarm, options.threshold
+    if alarm is not None and threshold is not None:
+        raise _invalid(
+            "A share of false alarms and a threshold say different things of where change begins.",
+            "Give one of --false-alarm and --threshold.",
+        )
     if alarm is not None and not 0 < alarm < 1:
         raise _invalid(
             f"{alarm} is no share of false alarms.",

@@ -81,6 +81,12 @@ def remove(cards: Collection[ModelCard], store: ModelStore) -> tuple[Removed, ..
         local = local_path(card)
         if local is not None and not _has_own_card(card, store):
             raise _not_ours(card, local)
+        if local is None and not store.place(card).exists() and not _has_own_card(card, store):
+            raise EngineError(
+                ErrorCode.MODEL_NOT_INSTALLED,
+                f"The model {card.id} is not installed.",
+                "`swath models list` shows which models are.",
+            )
     going = {card.id for card in cards}
     others = [c for c in known_cards(store) if c.id not in going]
     return tuple(_remove(card, others, store) for card in cards)

@@ -55,6 +55,10 @@ SPECKLE = 7
 NOTHING = -1000.0
 """dB of pixels without data."""
 TILE = 512
+UNSETTLED = (
+    "They did not settle: too little is unchanged or varies to tell change from noise. "
+    "Do not trust the map, and compare with --method cva."
+)
 ANY_SIZE = (1e-9, 1e9)
 ANY_NUMBER = (-1e30, 1e30)
 
@@ -256,8 +260,9 @@ def _fit(method: str, before: F32, after: F32) -> tuple[Difference, str]:
             f"The dates cannot be compared: {error}.",
             "Check that the files hold the scenes that they should.",
         ) from error
-    shown = ", ".join(f"{value:.3f}" for value in fit.correlations)
-    return fit.difference, f"canonical correlations {shown} after {fit.rounds} rounds."
+    shown = ", ".join(f"{value:.4g}" for value in fit.correlations)
+    doubt = "" if fit.is_settled else f" {UNSETTLED}"
+    return fit.difference, f"canonical correlations {shown} after {fit.rounds} rounds.{doubt}"
 
 
 def _cut(
@@ -265,7 +270,7 @@ def _cut(
 ) -> tuple[float, str]:
     """The root of the statistic from which on it is change, and how it was found."""
     if options.threshold is not None:
-        return options.threshold, f"Change begins at {options.threshold:.3g}, as asked for."
+        return options.threshold, f"Change begins at {options.threshold:.5g}, as asked for."
     alarm = FALSE_ALARM if options.false_alarm is None else options.false_alarm
     by_chance = math.sqrt(special.chdtri(difference.components, alarm))
     told = f"where {alarm:g} of the unchanged pixels would be taken for it, at {by_chance:.3g}"
@@ -273,5 +278,5 @@ def _cut(
         return by_chance, f"Change begins {told}."
     cut = otsu(np.sqrt(difference.statistic(before, after)))
     if cut is not None and cut > math.sqrt(special.chdtri(difference.components, NOISE)):
-        return cut, f"Change begins at {cut:.3g}, by Otsu's rule."
+        return cut, f"Change begins at {cut:.5g}, by Otsu's rule."
     return by_chance, f"The statistic has no second group, so change begins {told}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import InputSpec, NamedInput
@@ -139,12 +140,24 @@ def _given(named: NamedInput, wanted: ModelInput, alike: Mapping[str, str]) -> G
         alike: Bands by role of the main scene where the model wants the same ones: they count for
             a scene, of the same make, that tells none of them and of which nobody said any.
     """
+    _check_date(named.input.date)
     scene = open_scene(named.input)
     told = {band.role for band in scene.bands} & set(wanted.bands)
     if alike and not named.input.bands and not told:
         scene = open_scene(replace(named.input, bands=dict(alike)))
     date = named.input.date or scene.acquired
     return Given(scene, date, replace(named, input=replace(scene.resolved, date=date)))
+
+
+def _check_date(text: str | None) -> None:
+    try:
+        datetime.fromisoformat(text or "2000-01-01")
+    except ValueError:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"«{text}» is not a date.",
+            "Write it like 2024-07-31.",
+        ) from None
 
 
 def _source(
@@ -160,5 +173,7 @@ def _check_names(card: ModelCard, others: Sequence[NamedInput]) -> None:
         raise EngineError(
             ErrorCode.REQUEST_INVALID,
             f"The model {card.id} has no input «{unknown[0]}».",
-            f"Its inputs are {', '.join(known)}.",
+            f"Its inputs are {', '.join(known)}."
+            if len(known) > 1
+            else "It looks at one raster only: use a model of several.",
         )

@@ -37,6 +37,8 @@ BLOCK_EDGE = 1024
 """Source pixels along a block's edge, about."""
 BLOCK_BYTES = 64 * MIB
 """Of a block's scores, about."""
+FAR_OFF = 2.0
+"""Times the sizes of pixels that a model was made for."""
 SAME_SCALE = 1e-6
 """Lattices closer to the source than this are the source."""
 
@@ -310,7 +312,19 @@ def _scale(
         f"The raster's pixels are {size[1]:.3g} m wide; the model works at {need.gsd:g} m, so it "
         f"sees the scene resampled and its scores are brought back to the raster's pixels."
     )
-    return (rows, cols), sentence
+    return (rows, cols), sentence + _far_off(size[1], low, high)
+
+
+def _far_off(edge: float, low: float, high: float) -> str:
+    """What a user should read when a model is asked to see what its images never showed."""
+    times = max(edge / high, low / edge)
+    if times < FAR_OFF:
+        return ""
+    which = "coarser" if edge > high else "finer"
+    return (
+        f" That is {times:.0f} times {which} than what it was made for: do not trust the result, "
+        "and take a model for such pixels."
+    )
 
 
 def _factor(ratio: float) -> float:

@@ -28,6 +28,10 @@ Shapes = npt.NDArray[np.object_]
 
 REACH = 2.0
 """Pixels by which a wall may move to make angles right: as many as a slanting wall's steps need."""
+REACH_METRES = 1.0
+"""Where pixels are finer than that: maps of buildings have rounded corners and wavy walls."""
+REACH_SHARE = 0.12
+"""But not more than this share of a square's side of the same area."""
 
 
 def polygon_batches(plan: Plan, blocks: Iterable[tuple[Window, U8, U8]]) -> Iterator[PolygonBatch]:
@@ -149,7 +153,9 @@ def _squared(pixels: Shapes, size: tuple[float, float]) -> Shapes:
     height, width = np.array(size) / math.sqrt(math.prod(size))
     ground = np.array([width, height])
     shapes = shapely.transform(pixels, lambda xy: xy * ground)
-    found = np.array([squared(shape, REACH) for shape in shapes], object)
+    metres = REACH_METRES / math.sqrt(math.prod(size))
+    reach = np.clip(REACH_SHARE * np.sqrt(shapely.area(shapes)), REACH, max(metres, REACH))
+    found = np.array([squared(s, r) for s, r in zip(shapes, reach, strict=True)], object)
     oriented = shapely.orient_polygons(found, exterior_cw=True)
     back: Shapes = shapely.transform(oriented, lambda xy: xy / ground)
     return back

@@ -164,8 +164,8 @@ def _dates(pair: DatePair) -> Finding:
         return Finding(
             "dates",
             "look",
-            f"Nobody tells when the {which} date was. Give it (--before-date and --after-date, or "
-            "--date and NAME@DATE=FILE), so that order and seasons can be checked.",
+            f"Nobody tells when the {which} date was. Give it (--before-date, --after-date), so "
+            "that order and seasons can be checked.",
         )
     shown = f"{one.isoformat()} and {other.isoformat()}"
     is_reversed = pair.second.named.name == BEFORE

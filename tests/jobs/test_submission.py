@@ -76,3 +76,9 @@ def test_a_word_that_is_no_device_is_refused_at_once(submit, device):
         check_submission(submit(device=device))
     assert caught.value.code is ErrorCode.DEVICE_UNAVAILABLE
     assert device in caught.value.message
+
+
+def test_change_begins_at_one_place(submit):
+    options = ChangeOptions(false_alarm=0.01, threshold=4.0)
+    with pytest.raises(EngineError, match="different things"):
+        check_submission(with_part(submit(), change=options))

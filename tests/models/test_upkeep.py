@@ -157,6 +157,7 @@ def test_an_acceptance_outlives_the_model(store, pair):
     assert store.licences.accepted(first) is not None
 
 
-def test_removing_what_is_not_there_does_nothing(store, make_card):
-    (gone,) = remove([make_card(b"x")], store)
-    assert (gone.freed, gone.card, gone.kept) == (0, False, "")
+def test_what_is_not_there_cannot_be_removed(store, make_card):
+    with pytest.raises(EngineError) as caught:
+        remove([make_card(b"x")], store)
+    assert caught.value.code is ErrorCode.MODEL_NOT_INSTALLED

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import scipy.ndimage
 
+from engine.change.irmad import fit_irmad
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import (
     ChangeOptions,
@@ -252,3 +253,21 @@ def test_a_large_raster_is_fitted_to_a_sample(lab, monkeypatch):
     plan, _ = compare(lab, lab.scene(data, "a.tif"), lab.scene(later(data), "b.tif"))
     assert any("0.15 of the pixels" in note for note in plan.notes)
     assert ((classes(lab) == 1) == planted(data.shape[1:])).mean() > 0.995
+
+
+@pytest.mark.parametrize("date", ["2024-13-45", "gestern"])
+def test_a_date_that_is_none_is_refused(date, lab):
+    scene = lab.scene(scene_data(), "a.tif")
+    error = refusal(lab, scene, scene, spec={"date": date})
+    assert error.code is ErrorCode.REQUEST_INVALID
+    assert date in error.message
+
+
+def test_a_fit_that_does_not_settle_says_so(lab):
+    rng = np.random.default_rng(0)
+    dates = [rng.random((2, 40, 50)).astype(np.float32) for _ in range(2)]
+    before, after = (lab.scene(d, f"{i}.tif") for i, d in enumerate(dates))
+    plan, _ = compare(lab, before, after)
+    told = any("did not settle" in note for note in plan.notes)
+    fit = fit_irmad(*(d.reshape(2, -1) for d in dates))
+    assert told != fit.is_settled
