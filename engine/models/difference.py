@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -77,10 +77,6 @@ class Difference:
         least, found = self.least_unchanged, self.unchanged(statistic)
         is_change = statistic >= self.cut**2
         return np.where(is_change, np.minimum(found, least / 2), np.maximum(found, least))
-
-    def swapped(self) -> Difference:
-        """The same comparison for the dates the other way round."""
-        return replace(self, before=self.after, after=self.before, offset=-self.offset)
 
 
 def without_speckle(decibel: npt.NDArray[np.floating], window: int) -> F64:

@@ -124,8 +124,6 @@ def test_swapped_dates_give_the_same_statistic(method):
     forth = FITS[method](before, after).statistic(before, after)
     back = FITS[method](after, before).statistic(after, before)
     np.testing.assert_allclose(back, forth, rtol=1e-6)
-    swapped = FITS[method](before, after).swapped()
-    np.testing.assert_allclose(swapped.statistic(after, before), forth, rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", FITS)
