@@ -128,3 +128,8 @@ def _equal_area(lonlat: npt.NDArray[np.float64], geod: pyproj.Geod) -> npt.NDArr
     e = np.sqrt(e2)
     bracket = sin / (1 - e2 * sin**2) + np.arctanh(e * sin) / e
     return np.column_stack([geod.a * lon, geod.a * (1 - e2) / 2 * bracket])
+
+
+def is_geographic(crs: str | None) -> bool:
+    """Whether coordinates are degrees; without a CRS nobody says so."""
+    return crs is not None and bool(parse_crs(crs).is_geographic)

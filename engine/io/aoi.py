@@ -77,7 +77,7 @@ def read_aoi(reference: str, grid: Grid) -> Aoi:
     if grid.crs is not None:
         polygons = _moved(path, polygons, crs, grid.crs)
     window = _window(path, polygons, grid)
-    aoi = Aoi(window, _in_pixels(polygons, grid))
+    aoi = Aoi(window, in_pixels(polygons, grid))
     if not any(aoi.mask(part).any() for part in _parts(window)):
         raise _empty(path, "its polygons hold the centre of no pixel of the raster")
     return aoi
@@ -164,7 +164,8 @@ def _window(path: str, polygons: Geometries, grid: Grid) -> Window:
         raise outside from None
 
 
-def _in_pixels(polygons: Geometries, grid: Grid) -> Geometries:
+def in_pixels(polygons: Geometries, grid: Grid) -> Geometries:
+    """Polygons of the grid's CRS in its pixels: x = column, y = row."""
     inverse = ~grid.transform
 
     def to_pixels(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -60,6 +60,8 @@ class VectorLayout:
     description: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     """Kept with the layer; equal runs give equal bytes only while there is no date in it."""
+    geometry: str = "Polygon"
+    """Or ``MultiPolygon``, to which polygons are promoted."""
 
 
 def class_fields(area: str = "area_m2") -> dict[str, str]:
@@ -176,7 +178,8 @@ def _write(path: Path, layout: VectorLayout, batch: PolygonBatch, *, is_first: b
         fields=np.array(list(layout.fields), object),
         layer=layout.layer,
         driver="GPKG",
-        geometry_type="Polygon",
+        geometry_type=layout.geometry,
+        promote_to_multi=layout.geometry == "MultiPolygon",
         crs=layout.crs,
         append=not is_first,
         **options,

@@ -20,6 +20,9 @@ RASTER_SUFFIXES = frozenset(
     {".tif", ".tiff", ".jp2", ".j2k", ".vrt", ".img", ".png", ".jpg", ".jpeg", ".webp", ".bil"}
 )
 """Files that are taken from a folder."""
+_LAYER_SUFFIXES = frozenset({".shp", ".geojson", ".fgb", ".kml", ".gml"})
+_LAYER_TERMS = ("layername=", "layerid=", "field=")
+"""What may stand behind a vector file's name, each after a bar."""
 _SIDE_PRODUCT = re.compile(
     r"(?:^|[_.-])(?:B?QA|QA_\w+|SCL|TCI|PVI|AOT|WVP|CLD|CLDPRB|SNW|SNWPRB|CLASSI|DETFOO\w*|QUALIT"
     r"|MSK_\w+|S[AZ]A|V[AZ]A|SR_QA\w*|ST_\w+|SR_CLOUD_QA|SR_AEROSOL|thumb\w*|ql|preview)"
@@ -42,6 +45,19 @@ class Inputs:
     """From a STAC item."""
     stac: Mapping[str, tuple[StacBand, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def is_layer(uri: str) -> bool:
+    """Whether a name means polygons, not a raster."""
+    file, _, rest = uri.partition("|")
+    is_named = any(term.startswith(_LAYER_TERMS) for term in rest.split("|"))
+    return is_named or Path(file).suffix.lower() in _LAYER_SUFFIXES
+
+
+def term_of(uri: str, key: str) -> str | None:
+    """What stands behind ``key=`` in ``FILE|key=value|…``."""
+    terms = dict(term.partition("=")[::2] for term in uri.split("|")[1:])
+    return terms.get(key)
 
 
 def gather(uris: Sequence[str]) -> Inputs:

@@ -13,6 +13,7 @@ from engine.io.staging import already_there, check_unlocked, os_errors_translate
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 VECTOR_SUFFIXES = (".gpkg",)
+REPORT_SUFFIXES = (".html", ".htm")
 
 
 def check_outputs(
@@ -25,7 +26,7 @@ def check_outputs(
     """Refuse, before any work, outputs that could not be delivered in the end.
 
     Args:
-        paths: Rasters (``.tif``) and vectors (``.gpkg``) that are asked for.
+        paths: Rasters (``.tif``), vectors (``.gpkg``) and reports (``.html``) that are asked for.
         overwrite: Whether files that exist may be replaced.
         sidecars: Further files that will be written beside them.
         inputs: Files that are read, which no output may replace.
@@ -34,8 +35,16 @@ def check_outputs(
         EngineError: ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE`` or ``DISK_FULL``.
     """
     for path in paths:
-        check_suffix(path, RASTER_SUFFIXES + VECTOR_SUFFIXES)
-    everything = [*paths, *sidecars]
+        check_suffix(path, RASTER_SUFFIXES + VECTOR_SUFFIXES + REPORT_SUFFIXES)
+    check_targets([*paths, *sidecars], overwrite, inputs)
+
+
+def check_targets(everything: Sequence[Path], overwrite: bool, inputs: Sequence[str]) -> None:
+    """The same of files of any kind.
+
+    Raises:
+        EngineError: ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE`` or ``DISK_FULL``.
+    """
     _check_distinct(everything)
     for path in everything:
         with os_errors_translated(path):
@@ -66,7 +75,7 @@ def check_suffix(path: Path, allowed: Sequence[str]) -> None:
         raise EngineError(
             ErrorCode.OUTPUT_UNWRITABLE,
             f"{path} does not end in {allowed[0]}, the format that is written.",
-            "Name rasters NAME.tif and vectors NAME.gpkg.",
+            "Name rasters NAME.tif, vectors NAME.gpkg and reports NAME.html.",
         )
 
 

@@ -39,6 +39,8 @@ DARKEST_PHOTO = 0.04
 """Brightest value of a dark photo: ten of 255."""
 LEAST_POWER = 1e-6
 """Of radar: -60 dB."""
+MOST_POWER = 2.0
+"""Linear backscatter of nearly every pixel is between 0 and this; in dB nearly all is below 0."""
 _TRIED_SUN = 45.0
 
 
@@ -226,11 +228,21 @@ def _objections(
                 f"After scaling with {{profile}}, {name} median is {spread.median:.4g}, but "
                 f"{quantity} is not negative."
             )
+    if quantity == "backscatter_db" and all(_is_linear(s) for s in spreads):
+        yield (
+            "With {profile}, nearly all backscatter lies between "
+            f"{min(s.bottom for s in spreads):.2g} and {max(s.high for s in spreads):.2g} dB: that "
+            "is linear power, not decibel."
+        )
     if quantity in REFLECTANCES | {"rgb"} and _brightest(spreads) < BRIGHTEST_AT_LEAST:
         yield (
             "After scaling with {profile}, nearly all values lie below "
             f"{_brightest(spreads):.2g}, far darker than any {quantity}."
         )
+
+
+def _is_linear(spread: Spread) -> bool:
+    return spread.bottom >= 0 and 0 < spread.high <= MOST_POWER
 
 
 def _brightest(spreads: Sequence[Spread]) -> float:
@@ -252,6 +264,8 @@ def _offset_warning(scene: Scene, spreads: Sequence[Spread]) -> tuple[str, ...]:
 
 
 def _hint(roles: Sequence[str], samples: Sequence[Pixels], quantity: str) -> str:
+    if quantity == "backscatter_db" and all(s.size and s.min() >= 0 for s in samples):
+        return "If the numbers are linear, name --input-profile power."
     fits = fitting_profiles(roles, samples, quantity=quantity)
     if not fits:
         return "Check what the file holds, and name its profile with --input-profile."

@@ -72,6 +72,8 @@ class FileInfo:
     overviews: bool = False
     piece: int = 0
     """Bytes that reading any pixel takes: one block, and its stored form."""
+    stored: tuple[int, int] | None = None
+    """Rows and columns of the file where ``grid`` has fewer, larger ones; None: they are equal."""
 
     @property
     def name(self) -> str:
@@ -86,6 +88,16 @@ class FileInfo:
     def with_alpha_as_data(self) -> FileInfo:
         """The same file when its alpha band is none: writers mark a fourth band so by default."""
         return replace(self, alpha=None)
+
+    def thinned(self, times: float) -> FileInfo:
+        """The same file with pixels so many times as long; one of those within each is read."""
+        if times <= 1:
+            return self
+        height, width = self.grid.shape
+        rows, cols = max(1, round(height / times)), max(1, round(width / times))
+        transform = self.grid.transform @ Affine.scale(width / cols, height / rows)
+        grid = replace(self.grid, transform=transform, shape=(rows, cols))
+        return replace(self, grid=grid, stored=self.stored or (height, width))
 
 
 def describe(uri: str, handles: Handles) -> FileInfo:
@@ -215,10 +227,7 @@ class FileRaster:
     ) -> tuple[Pixels, Mask]:
         """Pixels and validity of each band, ``[C, *shape]`` both."""
         dataset = self.handles.dataset(self.info.uri)
-        where = {
-            "window": rasterio.windows.Window(window.col, window.row, window.width, window.height),
-            "out_shape": (len(indexes), *shape),
-        }
+        where = {"window": self._in_file(window), "out_shape": (len(indexes), *shape)}
         try:
             data = dataset.read(list(indexes), **where)
             valid = np.stack([self._has_value(b, i) for b, i in zip(data, indexes, strict=True)])
@@ -229,6 +238,14 @@ class FileRaster:
         except GDAL_ERRORS as error:
             raise unreadable(self.info.uri, error) from None
         return data, valid
+
+    def _in_file(self, window: Window) -> Any:
+        """A window of the grid in the file's own pixels."""
+        row, col, height, width = window.row, window.col, window.height, window.width
+        if self.info.stored is None:
+            return rasterio.windows.Window(col, row, width, height)
+        down, right = (n / m for n, m in zip(self.info.stored, self.grid.shape, strict=True))
+        return rasterio.windows.Window(col * right, row * down, width * right, height * down)
 
     def _has_value(self, band: Pixels, index: int) -> Mask:
         declared = self.info.nodata[index - 1]

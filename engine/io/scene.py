@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from engine.io.calibrate import BandFacts, Evidence, find_calibration
 from engine.io.choose import chosen_number, pick
 from engine.io.handles import Handles
 from engine.io.inputs import Inputs, gather
+from engine.io.masked import MaskedSource
 from engine.io.mosaic import Mosaic, fitted, place
 from engine.io.mtl import Mtl
 from engine.io.plausibility import SAMPLE_PIXELS
@@ -85,12 +87,21 @@ class FileScene:
     """Of each band."""
     ignored: tuple[tuple[float, ...], ...]
     """Values that are nodata in each band besides what the files declare."""
+    times: float = 1.0
+    """Pixels of the files along one that is read, where it was thinned."""
 
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that is read, also those of a folder or a STAC item."""
         read = (info.uri for group in self.groups for info in group.files)
-        return tuple(dict.fromkeys((*self.resolved.uris, *read)))
+        mask = () if self.resolved.mask is None else (self.resolved.mask,)
+        return tuple(dict.fromkeys((*self.resolved.uris, *read, *mask)))
+
+    def thinned(self, times: float) -> FileScene:
+        """The same scene with pixels so many times as long, for looking at it."""
+        own = _pixel_length(self.grid)
+        groups = (g.thinned(times * own / _pixel_length(g.grid)) for g in self.groups)
+        return replace(self, groups=tuple(groups), times=times)
 
     def source(
         self,
@@ -125,7 +136,15 @@ class FileScene:
         bands = tuple(self.bands[i] for i in chosen)
         asked = zip(roles, bands, strict=True) if roles else ()
         bands = tuple(replace(b, role=role) for role, b in asked) or bands
-        return StackSource(grid, bands, layers, handles)
+        source = StackSource(grid, bands, layers, handles)
+        return source if self.resolved.mask is None else self._masked(source, stand_in)
+
+    def _masked(self, source: Source, stand_in: Callable[[str], str] | None) -> Source:
+        """The source without what the scene's mask hides, which moves along with the scene."""
+        spec = InputSpec((self.resolved.mask or "",), "raw", offset=self.resolved.offset)
+        scene = open_scene(spec).thinned(self.times)
+        mask = scene.source((), source.grid, stand_in, is_class_map=True)
+        return MaskedSource(source, mask)
 
     def _chosen(self, roles: tuple[str, ...]) -> tuple[int, ...]:
         """Positions of the bands; the only one, unless it is another, needs no name."""
@@ -175,6 +194,12 @@ def open_scene(spec: InputSpec) -> Scene:
         return _understood(spec, inputs, handles)
     finally:
         handles.close()
+
+
+def _pixel_length(grid: Grid) -> float:
+    """Metres; units of the grid without georeference."""
+    rows, cols = grid.pixel_size_m or (abs(grid.transform.e), abs(grid.transform.a))
+    return math.sqrt(rows * cols)
 
 
 def _understood(spec: InputSpec, inputs: Inputs, handles: Handles) -> FileScene:

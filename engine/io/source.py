@@ -116,6 +116,13 @@ class Scene(Protocol):
         """When the scene was acquired: UTC, ISO 8601; None when nothing tells."""
         ...
 
+    def thinned(self, times: float) -> Scene:
+        """The same scene with pixels so many times as long: one of those within each is read.
+
+        Its ``grid`` stays as it is; ask ``source`` for a coarser one.
+        """
+        ...
+
     def source(
         self,
         roles: tuple[str, ...],

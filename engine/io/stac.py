@@ -99,7 +99,7 @@ class ItemAsset:
 
 def record_input(uri: str) -> InputRecord:
     """What can be known of an input without reading large files."""
-    path = Path(uri)
+    path = Path(uri.partition("|")[0])  # of a layer, its file
     if not path.is_file():
         return InputRecord(uri)
     with os_errors_translated(path):

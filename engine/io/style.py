@@ -13,7 +13,7 @@ from engine.contract.messages import ModelClass
 
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _VERSION = "3.22.0"
-_RAMP = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
+RAMP = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 """Viridis: even steps for the eye, also without colour vision."""
 _FILL_ALPHA = 110
 _FAINT_ALPHA = 60
@@ -21,13 +21,17 @@ _OUTLINE_SHADE = 0.6
 _OUTLINE_WIDTH = "0.2"
 
 
-def raster_qml(classes: Sequence[ModelClass], faint: Collection[int] = ()) -> str:
+def raster_qml(
+    classes: Sequence[ModelClass], faint: Collection[int] = (), unseen: Collection[int] = ()
+) -> str:
     """Style of a class raster: each class in its colour, under its name; nodata transparent.
 
     Args:
         classes: The legend.
         faint: Codes of classes through which other layers show.
+        unseen: Codes of classes that the legend has and the map leaves transparent.
     """
+    alpha = dict.fromkeys(faint, _FAINT_ALPHA) | dict.fromkeys(unseen, 0)
     root, renderer = _raster_style("paletted", band=1)
     palette = ET.SubElement(renderer, "colorPalette")
     for item in classes:
@@ -35,7 +39,7 @@ def raster_qml(classes: Sequence[ModelClass], faint: Collection[int] = ()) -> st
             palette,
             "paletteEntry",
             {"value": str(item.id), "label": item.name, "color": item.color}
-            | {"alpha": str(_FAINT_ALPHA if item.id in faint else 255)},
+            | {"alpha": str(alpha.get(item.id, 255))},
         )
     return _text(root)
 
@@ -72,7 +76,7 @@ def _ramped(band: int, span: tuple[float, float], label: Callable[[float], str])
         | {"colorRampType": "INTERPOLATED"}
         | {"classificationMode": "2", "clip": "0", "labelPrecision": "2"},
     )
-    shares = [(i / (len(_RAMP) - 1), color) for i, color in enumerate(_RAMP)]
+    shares = [(i / (len(RAMP) - 1), color) for i, color in enumerate(RAMP)]
     shader.append(_color_ramp(shares))
     for share, color in shares:
         value = low + share * (high - low)
@@ -83,19 +87,45 @@ def _ramped(band: int, span: tuple[float, float], label: Callable[[float], str])
 
 def polygon_qml(classes: Sequence[ModelClass]) -> str:
     """Style of a polygon layer: categories by the field ``class_id``, see-through fills."""
+    entries = [(str(item.id), item.name, item.color) for item in classes]
+    return _categorized("class_id", "long", entries)
+
+
+def status_qml(colors: Mapping[str, str]) -> str:
+    """Style of a polygon layer: categories by the text in the field ``status``."""
+    return _categorized("status", "string", [(name, name, c) for name, c in colors.items()])
+
+
+def point_qml(color: str = "#ffd92f") -> str:
+    """Style of a layer of points: one bright mark that shows on any image."""
+    root = ET.Element("qgis", version=_VERSION, styleCategories="Symbology")
+    head = {"type": "singleSymbol", "symbollevels": "0", "forceraster": "0"}
+    renderer = ET.SubElement(root, "renderer-v2", head | {"enableorderby": "0"})
+    symbols = ET.SubElement(renderer, "symbols")
+    attributes = {"type": "marker", "name": "0", "alpha": "1", "force_rhr": "0"}
+    symbol = ET.SubElement(symbols, "symbol", attributes | {"clip_to_extent": "1"})
+    mark = ET.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "pass": "0"})
+    look = {"name": "cross2", "color": _rgba(color), "outline_color": _rgba(color)}
+    mark.append(_options(look | {"outline_width": "0.6", "size": "3", "size_unit": "MM"}))
+    ET.SubElement(root, "layerGeometryType").text = "0"
+    return _text(root)
+
+
+def _categorized(field: str, kind: str, entries: Sequence[tuple[str, str, str]]) -> str:
+    """Value, label and colour of each category."""
     root = ET.Element("qgis", version=_VERSION, styleCategories="Symbology")
     renderer = ET.SubElement(
         root,
         "renderer-v2",
-        {"type": "categorizedSymbol", "attr": "class_id", "symbollevels": "0"}
+        {"type": "categorizedSymbol", "attr": field, "symbollevels": "0"}
         | {"forceraster": "0", "enableorderby": "0", "referencescale": "-1"},
     )
     categories = ET.SubElement(renderer, "categories")
     symbols = ET.SubElement(renderer, "symbols")
-    for index, item in enumerate(classes):
-        entry = {"value": str(item.id), "label": item.name, "symbol": str(index), "type": "long"}
+    for index, (value, label, color) in enumerate(entries):
+        entry = {"value": value, "label": label, "symbol": str(index), "type": kind}
         ET.SubElement(categories, "category", entry | {"render": "true"})
-        symbols.append(_fill_symbol(str(index), item.color))
+        symbols.append(_fill_symbol(str(index), color))
     ET.SubElement(root, "blendMode").text = "0"
     ET.SubElement(root, "layerGeometryType").text = "2"
     return _text(root)

@@ -31,6 +31,12 @@ def test_class_raster_has_a_palette():
     ]
 
 
+def test_classes_are_faint_or_unseen_and_stay_in_the_legend():
+    style = raster_qml(CLASSES, faint={1}, unseen={0})
+    entries = ET.fromstring(style).findall("pipe/rasterrenderer/colorPalette/*")
+    assert [int(e.get("alpha")) for e in entries] == [0, 60, 255]
+
+
 def test_probabilities_have_a_ramp_from_0_to_1():
     renderer = ET.fromstring(probability_qml(2)).find("pipe/rasterrenderer")
     values = [float(e.get("value")) for e in renderer.iterfind("rastershader/*/item")]
