@@ -36,7 +36,7 @@ class MappedArea:
         self._pixels = np.zeros(len(classes), np.int64)
         self._area = np.zeros(len(classes), np.float64)
 
-    def add(self, window: Window, classes: npt.NDArray[np.uint8]) -> None:
+    def add(self, window: Window, classes: npt.NDArray[np.integer]) -> None:
         """Count a block of class ids ``[H, W]``."""
         weight = self._row_areas(window)
         for index, member in enumerate(self._classes):
