@@ -74,6 +74,12 @@ def paired(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer]) -> P
     return found
 
 
+def split(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """The codes before and those after that ``paired`` joined."""
+    before, after = np.divmod(pairs, np.uint32(_SHIFT))
+    return before, after
+
+
 def codes_of(pair: int) -> tuple[int, int]:
     """The codes before and after that ``paired`` joined."""
     return divmod(pair, _SHIFT)

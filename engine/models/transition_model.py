@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.geo.arrays import Array
-from engine.models.card import ModelCard
+from engine.models.card import ModelCard, OutputIndex
 from engine.models.content import read_checked
 from engine.models.devices import AUTO, CPU
 from engine.models.network import Port
@@ -24,7 +24,7 @@ class TransitionNetwork:
     takes: tuple[Port, ...] = ()
     gives: tuple[Port, ...] = ()
 
-    def run(self, arrays: Sequence[Array], index: int = 0) -> Array:  # noqa: ARG002 - it has one
+    def run(self, arrays: Sequence[Array], index: OutputIndex = 0) -> Array:  # noqa: ARG002 - one
         """See ``network.Network.run``."""
         return np.concatenate(arrays, axis=1)
 

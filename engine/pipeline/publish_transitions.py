@@ -23,7 +23,8 @@ from engine.io.style import raster_qml
 from engine.io.tables import shown_area, write_table
 from engine.models.transition import ARROW, Transition, paired
 from engine.pipeline.publication import Publication
-from engine.tasks.transition import TransitionTask
+from engine.pipeline.publish_dates import publish_dates
+from engine.tasks.transition import transition_of
 
 U16 = npt.NDArray[np.uint16]
 
@@ -82,6 +83,8 @@ def publish_transitions(work: Publication) -> tuple[ClassArea, ...]:
     """
     found = _counted(work)
     _raster(work, found)
+    if work.places.has_dates:
+        publish_dates(work)
     if work.plan.output.vector is not None:
         _polygons(work, found, Path(work.plan.output.vector))
     _class_table(work, found)
@@ -104,7 +107,7 @@ def _counted(work: Publication) -> Found:
             "maps.",
             "Give class maps, or compare scenes with --method irmad.",
         )
-    transition = TransitionTask(recipe.card).transition
+    transition = transition_of(recipe.card)
     largest = max((transition.largest, *matrix.codes))
     return Found(matrix, transition, Coding.up_to(largest))
 
@@ -112,7 +115,8 @@ def _counted(work: Publication) -> Found:
 def _raster(work: Publication, found: Found) -> None:
     places, legend, coding = work.places, found.legend(), found.coding
     parts = (
-        (work.in_output(window), coding.encoded(bands)) for window, bands in work.windows("raster")
+        (work.in_output(window), coding.encoded(bands[:1]))
+        for window, bands in work.windows("raster")
     )
     layout = RasterLayout(
         dtype=coding.dtype,
@@ -133,15 +137,15 @@ def _polygons(work: Publication, found: Found, path: Path) -> None:
     # runs without polygons do without the libraries behind these
     from engine.io.geopackage import VectorLayout, write_polygons  # noqa: PLC0415
     from engine.io.style import polygon_qml  # noqa: PLC0415
+    from engine.pipeline.change_polygons import change_fields, transition_batch  # noqa: PLC0415
     from engine.pipeline.polygons import whole_patches  # noqa: PLC0415
-    from engine.pipeline.transition_polygons import fields_of, transition_batch  # noqa: PLC0415
 
     kinds = tuple(cell for cell in found.matrix.cells if cell.is_change)
     legend = tuple(map(found.member, kinds))
     layout = VectorLayout(
         layer=path.stem,
         crs=work.recipe.grid.crs,
-        fields=fields_of(work.recipe),
+        fields=change_fields(work.recipe),
         style_qml=polygon_qml(legend),
     )
     written = work.staging.path(path)
@@ -163,7 +167,8 @@ def _ranked(
         rank = np.searchsorted(known, bands[0])
         is_change = known[np.minimum(rank, len(known) - 1)] == bands[0] if len(known) else rank < 0
         ranked = np.where(is_change, rank, NO_CHANGE).astype(np.uint16)
-        yield window, ranked, np.zeros(window.shape, np.uint8)
+        likely = bands[1].astype(np.uint8) if len(bands) > 1 else np.zeros(window.shape, np.uint8)
+        yield window, ranked, likely
 
 
 def _class_table(work: Publication, found: Found) -> None:

@@ -74,7 +74,7 @@ class SegmentTask:
     def _chosen(self, scores: Array) -> tuple[Array, Array]:
         """Id of the class decided, uint8, and its score."""
         ids = [c.id for c in self.card.output.classes]
-        chosen, best = _likeliest(scores, ids)
+        chosen, best = likeliest(scores, ids)
         check_numbers(self.card.id, best)
         threshold = self.card.output.threshold
         if threshold is None:
@@ -88,7 +88,7 @@ class SegmentTask:
         return xp.where(is_none, ids[0], chosen), xp.where(is_none, scores[0], best)
 
 
-def _likeliest(scores: Array, ids: Sequence[int]) -> tuple[Array, Array]:
+def likeliest(scores: Array, ids: Sequence[int]) -> tuple[Array, Array]:
     """Id of the greatest channel and its value; a few passes instead of a strided search."""
     xp = namespace(scores)
     best = scores[0]

@@ -47,13 +47,19 @@ class Task(Protocol):
 
 def task_for(card: ModelCard) -> Task:
     """The task that a model's output is made for."""
-    from engine.tasks.segment import SegmentTask  # noqa: PLC0415 - they know this module
+    from engine.tasks.comparison import ComparisonTask  # noqa: PLC0415 - they know this module
+    from engine.tasks.segment import SegmentTask  # noqa: PLC0415
+    from engine.tasks.semantic_change import SemanticChangeTask  # noqa: PLC0415
     from engine.tasks.similarity import SimilarityTask  # noqa: PLC0415
     from engine.tasks.transition import TransitionTask  # noqa: PLC0415
     from engine.tasks.values import ValuesTask  # noqa: PLC0415
 
     if card.file.format == "transition":
         return TransitionTask(card)
+    if card.file.format == "difference":
+        return ComparisonTask(card)
+    if card.output.semantic_change is not None:
+        return SemanticChangeTask(card)
     if card.output.classes:
         return SegmentTask(card)
     return SimilarityTask(card) if card.output.query else ValuesTask(card)

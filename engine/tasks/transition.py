@@ -27,6 +27,14 @@ Codes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
+def transition_of(card: ModelCard) -> Transition:
+    """The legend of both dates: a network's classes, or what was found in two class maps."""
+    if card.output.semantic_change is not None:
+        return Transition(card.output.classes)
+    content = inline_content(card.file.uri) or b"{}"
+    return transition_from_json(content.decode())
+
+
 @dataclass(frozen=True)
 class TransitionTask:
     """See ``task.Task``: one band of both dates' codes, ``transition.paired``."""
@@ -63,8 +71,7 @@ class TransitionTask:
     @functools.cached_property
     def transition(self) -> Transition:
         """What the card says of the codes."""
-        content = inline_content(self.card.file.uri) or b"{}"
-        return transition_from_json(content.decode())
+        return transition_of(self.card)
 
     def _check(self, which: int, codes: npt.NDArray[np.floating]) -> None:
         if not codes.size:
