@@ -22,6 +22,8 @@ F32 = npt.NDArray[np.float32]
 
 MOST_WINDOWS = 6
 """Along each axis."""
+FURTHER = "also"
+"""How the names of inputs begin that are further dates: they help to compare the two."""
 EDGES = (256, 128, 64, 32)
 """Of a sample's windows in pixels: the widest of which four fit along the shorter axis, ..."""
 FITTING = 4
@@ -91,7 +93,7 @@ def date_pair(inputs: Inputs) -> DatePair | None:
             zip(inputs.given, inputs.card.inputs, strict=True)
         )
         for index, one in enumerate(several)
-        if not wanted.is_class_map
+        if not wanted.is_class_map and not wanted.name.startswith(FURTHER)
     ]
     if len(scenes) != 2:  # noqa: PLR2004 - dates
         return None

@@ -17,8 +17,10 @@ from engine.pipeline.pairing import DatePair, PairSample, date_pair, sampled
 
 Level = Literal["fine", "look", "bad"]
 """Nothing to see; something that a user should look at; results would mislead."""
-Topic = Literal["dates", "grids", "overlap", "data", "shift", "brightness"]
+Topic = Literal["dates", "grids", "overlap", "data", "shift", "brightness", "clouds"]
 
+TOLD: tuple[Topic, ...] = ("shift", "clouds")
+"""Worth a sentence even where all is fine."""
 BEFORE = "before"
 """The name of an input that is the earlier one, wherever it stands."""
 YEAR, SEASON = 365.25, 45
@@ -85,13 +87,17 @@ class Preflight:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user: the shift, and whatever is not fine."""
-        told = (f for f in self.findings if f.level != "fine" or f.topic == "shift")
+        """Sentences for the user: the shift, clouds, and whatever is not fine."""
+        told = (f for f in self.findings if f.level != "fine" or f.topic in TOLD)
         return tuple(finding.sentence for finding in told)
 
 
-def preflight_of(inputs: Inputs) -> Preflight | None:
+def preflight_of(inputs: Inputs, known: Sequence[Finding] = ()) -> Preflight | None:
     """Look at the two dates of a run, at a bounded sample of their pixels.
+
+    Args:
+        inputs: Of the run.
+        known: What was found out before.
 
     Returns:
         None when the run has not two dates that share bands.
@@ -126,6 +132,7 @@ def preflight_of(inputs: Inputs) -> Preflight | None:
             _data(sample),
             _shift(sample.shift),
             *_brightness(bands),
+            *known,
         ),
     )
 
@@ -211,7 +218,7 @@ def _grids(pair: DatePair) -> Finding:
 
 
 def _overlap(share: float) -> Finding:
-    sentence = f"The second date covers {_percent(share)} of the first."
+    sentence = f"The second date covers {percent(share)} of the first."
     whole = round(share, 3) == 1
     level: Level = "fine" if whole else "look" if share >= LEAST_OVERLAP else "bad"
     return Finding("overlap", level, sentence if whole else f"{sentence} The rest has no result.")
@@ -223,8 +230,8 @@ def _data(sample: PairSample) -> Finding:
     return Finding(
         "data",
         level,
-        f"Where they overlap, {_percent(first)} of the first date and {_percent(second)} of the "
-        f"second have data, {_percent(both)} at both.",
+        f"Where they overlap, {percent(first)} of the first date and {percent(second)} of the "
+        f"second have data, {percent(both)} at both.",
     )
 
 
@@ -279,5 +286,6 @@ def _unlike(band: BandLikeness) -> Finding | None:
     return None
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """For people."""
     return f"{100 * share:.3g} %"

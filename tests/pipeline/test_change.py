@@ -1,5 +1,6 @@
 """Two scenes to a map of change, without a trained model, from the files to the files."""
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyogrio
 import pytest
 import rasterio
 import scipy.ndimage
+import shapely
 
 from engine.change.irmad import fit_irmad
 from engine.contract.errors import EngineError, ErrorCode
@@ -18,7 +20,7 @@ from engine.contract.messages import (
     PolygonOptions,
     SegmentRequest,
 )
-from engine.pipeline import comparison
+from engine.pipeline import comparison, planning
 from engine.pipeline.planning import settled_plan
 from engine.pipeline.report import Silence
 from engine.pipeline.run import run_plan
@@ -62,6 +64,11 @@ def compare(lab, before, after, name="out", *, spec=None, **options):
     work = lab.folder / f"work-{name}"
     plan = settled_plan(request, lab.store, work, lab.store.install)
     return plan, run_plan(plan, lab.store, work, Silence())
+
+
+def polygons_in(path):
+    meta, _, shapes, fields = pyogrio.raw.read(path, layer=path.stem)
+    return shapely.from_wkb(shapes), dict(zip(meta["fields"], fields, strict=True))
 
 
 def classes(lab, name="out"):
@@ -130,6 +137,62 @@ def test_polygons_and_probabilities_come_with_it(lab):
     named = dict(zip(meta["fields"], fields, strict=True))
     assert list(named["class_name"]) == ["change"]
     assert named["area_m2"][0] == pytest.approx(40 * 60 * 100, rel=0.01)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_polygons_tell_all_there_is_and_cover_what_the_raster_does(method, lab, monkeypatch):
+    monkeypatch.setattr(planning, "BLOCK_EDGE", 64)  # so that patches are stitched
+    monkeypatch.setattr(comparison, "TILE", 64)
+    data = scene_data()
+    before, after = lab.scene(data, "a.tif"), lab.scene(later(data, noise=0.02), "b.tif")
+    output = {"vector": str(lab.folder / "p.gpkg"), "probability": str(lab.folder / "p.tif")}
+    spec = {"date": "2023-06-01"}
+    plan, _ = compare(lab, before, after, output=output, method=method, threshold=3, spec=spec)
+    assert len(plan.recipe.blocks) > 6
+    shapes, fields = polygons_in(lab.folder / "p.gpkg")
+    assert list(fields) == [
+        *("class_id", "class_name", "from_class", "to_class", "probability", "area_m2"),
+        *("date_from", "date_to"),
+    ]
+    found = classes(lab) == 1
+    labels, count = scipy.ndimage.label(found)
+    assert len(shapes) == count > 10
+    assert shapely.area(shapes).sum() == pytest.approx(100 * found.sum(), rel=1e-12)
+    assert set(fields["class_name"]) == {"change"}
+    assert set(fields["from_class"]) | set(fields["to_class"]) == {None}
+    assert set(fields["date_from"]) | set(fields["date_to"]) == {"2023-06-01"}
+    with rasterio.open(lab.folder / "p.tif") as source:
+        likely = source.read(1) * source.scales[0]
+    means = scipy.ndimage.mean(likely, labels, range(1, count + 1))
+    np.testing.assert_allclose(np.sort(fields["probability"]), np.sort(means), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_smallest_area_holds_for_whole_polygons(method, lab, monkeypatch):
+    monkeypatch.setattr(planning, "BLOCK_EDGE", 64)
+    monkeypatch.setattr(comparison, "TILE", 64)
+    data = scene_data()
+    before, after = lab.scene(data, "a.tif"), lab.scene(later(data, noise=0.02), "b.tif")
+    areas = {}
+    for least in (0, 1000):
+        vector = lab.folder / f"{least}.gpkg"
+        output, polygons = {"vector": str(vector)}, PolygonOptions(min_area=least)
+        compare(
+            lab, before, after, f"{least}", output=output, polygons=polygons, method=method,
+            threshold=3,
+        )  # fmt: skip
+        areas[least] = np.sort(polygons_in(vector)[1]["area_m2"])
+    kept = areas[0][areas[0] >= 1000]
+    assert 0 < len(kept) < len(areas[0])
+    np.testing.assert_array_equal(areas[1000], kept)
+
+
+def test_no_change_is_see_through_and_in_the_legend(lab):
+    data = scene_data()
+    compare(lab, lab.scene(data, "a.tif"), lab.scene(later(data), "b.tif"))
+    palette = ET.parse(lab.folder / "out.qml").findall("pipe/rasterrenderer/colorPalette/*")
+    shown = [(e.get("value"), e.get("label"), e.get("alpha")) for e in palette]
+    assert shown == [("1", "change", "255"), ("0", "no change", "0")]
 
 
 def test_another_grid_and_resolution_are_brought_together_and_said(lab):
@@ -234,10 +297,32 @@ def test_the_log_ratio_finds_a_patch_under_speckle(profile, lab):
     before, after = (lab.scene(d.astype(np.float32), f"{i}.tif") for i, d in enumerate(dates))
     bands = {"bands": {"vv": "1", "vh": "2"}}
     compare(lab, before, after, method="logratio", profile=profile, spec=bands)
-    truth, found = planted(ground.shape[1:]), classes(lab) == 1
+    truth, found = planted(ground.shape[1:]), classes(lab) == 1  # a decrease
     overlap = (found & truth).sum() / (found | truth).sum()
     print(f"{profile}: intersection over union {overlap:.3f}")  # noqa: T201 - a figure for people
     assert overlap > 0.85
+
+
+def test_the_log_ratio_tells_rise_from_fall_and_swapped_dates_mirror_it(lab):
+    ground = scene_data() * 0.2
+    later_on = ground.copy()
+    later_on[(slice(None), *PATCH)] *= 10**-0.6
+    risen = np.zeros(ground.shape[1:], bool)
+    risen[100:140, 20:80] = True
+    later_on[:, risen] *= 10**0.6
+    before, after = (lab.scene(radar(d, i), f"{i}.tif") for i, d in enumerate((ground, later_on)))
+    for name, dates in (("forth", (before, after)), ("back", (after, before))):
+        vector = {"vector": str(lab.folder / f"{name}.gpkg")}
+        bands = {"bands": {"vv": "1", "vh": "2"}}
+        compare(lab, *dates, name, method="logratio", profile="power", spec=bands, output=vector)
+    forth, back = classes(lab, "forth"), classes(lab, "back")
+    truth = planted(ground.shape[1:]) + 2 * risen
+    for kind in (1, 2):
+        mine, wanted = forth == kind, truth == kind
+        assert (mine & wanted).sum() / (mine | wanted).sum() > 0.85
+    np.testing.assert_array_equal(np.array([0, 2, 1])[forth], back)
+    _, fields = polygons_in(lab.folder / "forth.gpkg")
+    assert set(fields["class_name"]) == {"decrease", "increase"}
 
 
 def test_the_log_ratio_refuses_optical_scenes(lab):
