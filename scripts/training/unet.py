@@ -43,7 +43,7 @@ class Unet(nn.Module):
         self.ups = nn.ModuleList()
         given = DEEPEST
         for skip, width in zip(reversed(SKIPS.values()), WIDTHS, strict=True):
-            self.ups.append(_convolution(given + skip, width))
+            self.ups.append(convolution(given + skip, width))
             given = width
         self.decide = nn.Conv2d(given, classes, 1)
         self.to(memory_format=torch.channels_last)
@@ -55,6 +55,10 @@ class Unet(nn.Module):
         return scores.float()
 
     def _scores(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.scores_of(self.features(pixels))
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the decoder knows of each second pixel, ``[N, WIDTHS[-1], H / 2, W / 2]``."""
         skips = []
         for number, layer in enumerate(self.encoder):
             pixels = layer(pixels)
@@ -63,9 +67,11 @@ class Unet(nn.Module):
         for up in self.ups:
             finer = functional.interpolate(pixels, scale_factor=2.0, mode="nearest")
             pixels = up(torch.cat([finer, skips.pop()], 1))
-        return functional.interpolate(
-            self.decide(pixels), scale_factor=2.0, mode="bilinear", align_corners=False
-        )
+        return pixels
+
+    def scores_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Raw scores of every pixel."""
+        return enlarged(self.decide(features))
 
 
 class InWholeFloats(nn.Module):
@@ -117,7 +123,13 @@ def _even(layer: nn.Module) -> bool:
     return isinstance(layer, SamePad) and layer.sides[0] == layer.sides[1]
 
 
-def _convolution(given: int, made: int) -> nn.Sequential:
+def enlarged(scores: torch.Tensor) -> torch.Tensor:
+    """Of each second pixel to those of every one."""
+    return functional.interpolate(scores, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def convolution(given: int, made: int) -> nn.Sequential:
+    """Looks at the nearest neighbours."""
     return nn.Sequential(
         nn.Conv2d(given, made, 3, padding=1, bias=False), nn.BatchNorm2d(made), nn.ReLU()
     )
