@@ -10,7 +10,7 @@ import enum
 import functools
 import types
 import typing
-from typing import Any, Type, TypeVar
+from typing import Any, Dict, Type, TypeVar
 
 from .errors import EngineError, ErrorCode
 
@@ -92,13 +92,22 @@ _hints = functools.cache(typing.get_type_hints)
 def _decode_dataclass(kind: Any, value: Any, path: str) -> Any:
     entries = _expect(dict, value, path)
     hints = _hints(kind)
-    known = {}
+    known: Dict[str, Any] = {}
     for f in dataclasses.fields(kind):
         if f.name in entries:
-            known[f.name] = _decode(hints[f.name], entries[f.name], f"{path}.{f.name}")
+            wanted = _chosen(f.metadata, known) or hints[f.name]
+            known[f.name] = _decode(wanted, entries[f.name], f"{path}.{f.name}")
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise _wrong(f"{path}.{f.name}", "a value", None)
     return kind(**known)
+
+
+def _chosen(metadata: Any, known: Dict[str, Any]) -> Any:
+    """The class of a field whose shape an earlier field selects; None for all others."""
+    if "by" not in metadata:
+        return None
+    name, kinds, usual = metadata["by"]
+    return kinds.get(known.get(name), usual)
 
 
 def _decode_enum(kind: Any, value: Any, path: str) -> Any:

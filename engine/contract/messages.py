@@ -6,13 +6,25 @@ different folders. Coordinates are in the CRS named beside them.
 
 import enum
 from dataclasses import dataclass, field
-from typing import Dict, Literal, Optional, Tuple
+from typing import Dict, Literal, Optional, Tuple, Union
 
+from .analyses import AssessRequest, CalibrateRequest, SampleRequest, TotalsRequest
 from .errors import ErrorInfo
+from .results import Artifact as Artifact  # noqa: PLC0414 - known under both names
+from .results import ClassArea as ClassArea  # noqa: PLC0414 - known under both names
+from .results import RunSummary as RunSummary  # noqa: PLC0414 - known under both names
+from .update import UpdateOptions
 
 Precision = Literal["exact", "fast"]
 """The arithmetic of a network: float32, or what the device computes faster with fewer digits."""
-ChangeMethod = Literal["irmad", "cva", "logratio", "classes"]
+ValueType = Literal["float32", "uint16"]
+"""How a raster stores values: as they are, or as whole numbers to 65534; 65535 is no data."""
+CloudRule = Literal["mask", "ignore"]
+"""Clouds of two dates are found first, where a cloud model fits and is installed, and left out;
+or they are taken for ground."""
+AllometryName = Literal["asner-mascaro-2014", "longo-2016", "power"]
+"""Formulas of biomass from canopy height; ``power`` is one of the user's own."""
+ChangeMethod = Literal["irmad", "cva", "logratio", "classes", "embedding", "flood"]
 """Ways to compare two dates without a trained model."""
 
 
@@ -23,6 +35,12 @@ class TaskName(str, enum.Enum):
     SEGMENT = "segment"
     APPLY = "apply"
     CHANGE = "change"
+    BIOMASS = "biomass"
+    ASSESS = "assess"
+    SAMPLE = "sample"
+    TOTALS = "totals"
+    CALIBRATE = "calibrate"
+    UPDATE = "update"
 
 
 @enum.unique
@@ -64,6 +82,9 @@ class InputSpec:
     """What to add to the georeference of its files before anything else: (x, y) in the units of
     their CRS, pixels (y upwards) without georeference; what then lies between another scene's
     pixels is interpolated by a cubic. None: they lie where they say."""
+    mask: Optional[str] = None
+    """A raster over it: where that has a number other than 0, such as a cloud's, the scene counts
+    as having no data. Absolute."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,10 @@ class OutputSpec:
     vector: Optional[str] = None
     probability: Optional[str] = None
     overwrite: bool = False
+    report: Optional[str] = None
+    """An HTML page about the run: pictures, areas, findings, and how it was made."""
+    value_type: ValueType = "float32"
+    """Of a raster of values; classes are bytes."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +139,8 @@ class PolygonOptions:
     square: Tuple[str, ...] = ()
     """Names of classes whose polygons get right angles, such as buildings."""
     classes: Tuple[str, ...] = ()
-    """Names of the classes whose polygons are written. None: of all."""
+    """Names of the classes whose polygons are written; ``change`` stands for every kind of it.
+    None: of all, or of every kind of change where the result tells change."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +156,10 @@ class Shard:
 class ChangeOptions:
     """How two dates are compared where no model is trained for it.
 
-    ``classes`` compares two class maps code by code, and has no threshold.
+    ``classes`` compares two class maps code by code, and has no threshold. ``embedding`` compares
+    what an encoder makes of both dates: the request's ``model``, or ``auto`` for the catalogue's
+    that fits. ``flood`` tells new water from water that was there; its threshold is a drop in dB.
+    Further scenes named ``also`` are further dates for the filter against speckle of ``logratio``.
     """
 
     method: ChangeMethod = "irmad"
@@ -140,6 +169,25 @@ class ChangeOptions:
     threshold: Optional[float] = None
     """Instead of both: the root of the statistic, in standard deviations of noise, at which change
     begins."""
+
+
+@dataclass(frozen=True)
+class AllometryOptions:
+    """How above-ground biomass is made of canopy height."""
+
+    name: AllometryName = "asner-mascaro-2014"
+    factor: Optional[float] = None
+    """Of ``power``: biomass in Mg/ha is ``factor * height ** exponent``."""
+    exponent: Optional[float] = None
+    residual: Optional[float] = None
+    """Of ``power``: standard deviation of plots around it, as a share of the estimate."""
+    plot_m: Optional[float] = None
+    """Side of the square plots over which heights are averaged first, metres. None: as the
+    formula was made for."""
+    height_error: float = 0.0
+    """Standard deviation of a plot's mean height, metres."""
+    carbon_fraction: float = 0.47
+    """Of dry biomass, for formulas of carbon (IPCC 2006, volume 4, table 4.3)."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +202,13 @@ class SegmentRequest:
     """The model's further inputs; they are brought to the grid of ``input``."""
     change: Optional[ChangeOptions] = None
     """Compare ``input`` with the one further input, instead of running a model."""
+    allometry: Optional[AllometryOptions] = None
+    """Make biomass of ``input``, a canopy height, instead of running a model."""
     coregister: bool = False
     """Move the second of two dates onto the first, by the shift found between them; refused where
     none can be found."""
+    clouds: CloudRule = "ignore"
+    """Of two dates: what becomes of clouds and their shadows."""
     region: Region = field(default_factory=Region)
     query: Optional[str] = None
     """Absolute path of a picture of what is looked for, for models that give embeddings: the
@@ -176,57 +228,74 @@ class SegmentRequest:
     """Compute only these blocks and leave them in ``work``. None: compute what is missing there,
     and publish."""
 
+    @property
+    def files_read(self) -> Tuple[str, ...]:
+        """Of the user's, remote ones too."""
+        specs = (self.input, *(other.input for other in self.others))
+        named = tuple(uri for spec in specs for uri in (*spec.uris, spec.mask) if uri)
+        return named if self.query is None else (*named, self.query)
+
+    @property
+    def files_written(self) -> Tuple[str, ...]:
+        """As the user named them."""
+        output = self.output
+        several = (output.raster, output.vector, output.probability, output.report)
+        return tuple(path for path in several if path is not None)
+
+
+@dataclass(frozen=True)
+class UpdateRequest:
+    """Bring a map of objects up to date with an image of a later date."""
+
+    options: UpdateOptions
+    run: SegmentRequest
+    """What finds the objects in the image; ``run.polygons.classes`` says which are wanted (none:
+    all but the card's first class), of ``run.output`` only ``overwrite`` counts."""
+    work = shard = None
+
+    @property
+    def device(self) -> str:
+        """As ``SegmentRequest`` has it."""
+        return self.run.device
+
+    @property
+    def files_read(self) -> Tuple[str, ...]:
+        """Of the user's."""
+        return (self.options.map, *self.run.files_read)
+
+    @property
+    def files_written(self) -> Tuple[str, ...]:
+        """As the user named them."""
+        return (self.options.output,)
+
+
+Request = Union[
+    SegmentRequest,
+    UpdateRequest,
+    AssessRequest,
+    SampleRequest,
+    TotalsRequest,
+    CalibrateRequest,
+]
+
+REQUESTS: Dict[TaskName, type] = {
+    TaskName.ASSESS: AssessRequest,
+    TaskName.SAMPLE: SampleRequest,
+    TaskName.TOTALS: TotalsRequest,
+    TaskName.CALIBRATE: CalibrateRequest,
+    TaskName.UPDATE: UpdateRequest,
+}
+"""The request's shape by task; ``SegmentRequest`` for all others."""
+
 
 @dataclass(frozen=True)
 class Submission:
     """What ``POST /v1/jobs`` takes: the task's name selects the request's shape."""
 
     task: TaskName
-    request: SegmentRequest
+    request: Request = field(metadata={"by": ("task", REQUESTS, SegmentRequest)})
     label: str = ""
     """A name for people, such as the layer's."""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A finished file."""
-
-    role: str
-    """``raster``, ``vector``, ``probability``, ``areas``, ``item``, ``picture``; of two class maps
-    also ``transitions``, a table, and ``matrix``, its picture."""
-    uri: str
-    media_type: str
-    style: Optional[str] = None
-    """A ``.qml`` to apply, when there is one beside the file."""
-
-
-@dataclass(frozen=True)
-class ClassArea:
-    """One row of the table of areas."""
-
-    class_id: int
-    name: str
-    color: str
-    """``#rrggbb``"""
-    pixels: int
-    area_m2: Optional[float]
-    """On the ellipsoid; None without georeference."""
-    share: float
-    """Of all valid pixels, 0..1."""
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What a finished job has to tell."""
-
-    model: str
-    device: str
-    seconds: float
-    pixels: int
-    """Valid pixels in the result."""
-    areas: Tuple[ClassArea, ...] = ()
-    notes: Tuple[str, ...] = ()
-    """Sentences for the user: the scaling used, a resampling, an assumption."""
 
 
 @dataclass(frozen=True)

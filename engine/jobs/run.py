@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from engine.contract.errors import CancelledError, EngineError, ErrorCode, ErrorInfo
 from engine.contract.events import Event
-from engine.contract.messages import Job, JobState, RunSummary, SegmentRequest, Submission
+from engine.contract.messages import (
+    Job,
+    JobState,
+    Request,
+    RunSummary,
+    SegmentRequest,
+    Submission,
+    UpdateRequest,
+)
 from engine.jobs.defects import record_defect
 from engine.jobs.processes import this_process
 from engine.jobs.reporting import JobReport, Watch, ignore
@@ -60,7 +68,7 @@ def run_job(
     return job
 
 
-def _clear_shared(request: SegmentRequest) -> None:
+def _clear_shared(request: Request) -> None:
     """Empty the folder that a run had from its user, once all of it is done."""
     if request.work is not None and request.shard is None:
         from engine.pipeline.workplace import Workplace  # noqa: PLC0415 - brings numpy along
@@ -114,7 +122,7 @@ def _out_of_memory() -> ErrorInfo:
 def _system_error(error: OSError, submission: Submission) -> ErrorInfo:
     from engine.io.staging import translate_os_error  # noqa: PLC0415 - brings the rasters' room
 
-    path = Path(error.filename or submission.request.output.raster)
+    path = Path(error.filename or submission.request.files_written[0])
     return translate_os_error(error, path).info
 
 
@@ -131,6 +139,7 @@ def _execute_in(state: Path) -> Execute:
         # The rooms below bring numpy, GDAL and the runtimes along: only where work is done.
         from engine.models.licence import credit  # noqa: PLC0415
         from engine.models.store import ModelStore  # noqa: PLC0415
+        from engine.pipeline.clouds import without_clouds  # noqa: PLC0415
         from engine.pipeline.planning import settled_plan  # noqa: PLC0415
         from engine.pipeline.run import run_plan, run_shard  # noqa: PLC0415
 
@@ -141,7 +150,16 @@ def _execute_in(state: Path) -> Execute:
             _provide(card, models, report)
 
         request = submission.request
+        if isinstance(request, UpdateRequest):
+            from engine.pipeline.update import run_update  # noqa: PLC0415 - only its libraries
+
+            return run_update(request, models, work, report, provide)
+        if not isinstance(request, SegmentRequest):
+            from engine.analyses.run import carry_out  # noqa: PLC0415
+
+            return carry_out(request, models, work, report)
         folder = work if request.work is None else Path(request.work)
+        request = without_clouds(request, models, folder, report)
         plan = settled_plan(request, models, folder, provide)
         if request.shard is not None:
             return run_shard(plan, models, folder, report, request.shard)

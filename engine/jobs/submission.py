@@ -6,8 +6,11 @@ import math
 from pathlib import Path
 
 from engine.contract.errors import EngineError, ErrorCode
-from engine.contract.messages import SegmentRequest, Submission
+from engine.contract.messages import SegmentRequest, Submission, UpdateRequest
 from engine.models.devices import check_device
+
+DATES = ("before", "after")
+"""What models call their two dates."""
 
 
 def check_submission(submission: Submission) -> None:
@@ -17,15 +20,14 @@ def check_submission(submission: Submission) -> None:
         EngineError: ``REQUEST_INVALID``, ``DEVICE_UNAVAILABLE``.
     """
     request = submission.request
-    if not request.input.uris:
-        raise _invalid("The request names no input.", "Name at least one file.")
-    output = request.output
-    outputs = (output.raster, output.vector, output.probability, request.query)
-    inputs = [request.input, *(other.input for other in request.others)]
-    local = [uri for spec in inputs for uri in spec.uris if not is_remote(uri)]
-    for path in (*local, *(p for p in outputs if p is not None)):
+    local = [uri for uri in request.files_read if not is_remote(uri)]
+    for path in (*local, *request.files_written):
         _check_absolute(path)
-    check_parts(request)
+    run = request.run if isinstance(request, UpdateRequest) else request
+    if isinstance(run, SegmentRequest):
+        if not run.input.uris:
+            raise _invalid("The request names no input.", "Name at least one file.")
+        check_parts(run)
 
 
 def check_parts(request: SegmentRequest) -> None:
@@ -36,6 +38,7 @@ def check_parts(request: SegmentRequest) -> None:
     """
     check_device(request.device)
     _check_numbers(request)
+    _check_two_files(request)
     shard = request.shard
     if request.work is not None:
         _check_absolute(request.work)
@@ -74,6 +77,19 @@ def _check_numbers(request: SegmentRequest) -> None:
         raise _invalid(
             f"Change cannot begin at {threshold}.", "Give a number above 0, as in --threshold 4."
         )
+
+
+def _check_two_files(request: SegmentRequest) -> None:
+    """Refuse one file for both dates, which is a slip and would show no change."""
+    first = request.input
+    for other in request.others:
+        second = other.input
+        is_date = request.change is not None or other.name in DATES
+        if is_date and (first.uris, first.bands) == (second.uris, second.bands):
+            raise _invalid(
+                f"Both dates are the same file: {', '.join(first.uris)}.",
+                "Give the file of the other date.",
+            )
 
 
 def is_remote(uri: str) -> bool:

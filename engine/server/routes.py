@@ -37,7 +37,7 @@ from engine.jobs.store import JobStore
 from engine.jobs.submission import check_submission
 from engine.jobs.workers import Supervisor
 from engine.server.tenants import Tenants
-from engine.server.wire import TooLargeError, read_message, refuse, reply
+from engine.server.wire import TooLargeError, read_message, read_submission, refuse, reply
 from engine.version import VERSION
 
 LONGEST_WAIT = 30.0
@@ -141,7 +141,7 @@ async def _install_model(engine: Engine, request: Request) -> Response:
 
 
 async def _submit(engine: Engine, request: Request) -> Response:
-    submission = await read_message(request, Submission)
+    submission = await read_submission(request)
     job = await run_in_threadpool(_create, engine, submission)
     return reply(job, 201)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Hashable
+from dataclasses import dataclass, field, make_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from engine.contract.codec import to_plain
 from engine.contract.errors import EngineError, ErrorCode, ErrorInfo
+from engine.contract.messages import REQUESTS, SegmentRequest, Submission, TaskName
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -63,6 +65,10 @@ async def read_message(request: Request, kind: type[T], default: T | None = None
     body = await _read_body(request)
     if not body and default is not None:
         return default
+    return _validated(kind, body)
+
+
+def _validated(kind: type[T], body: bytes) -> T:
     from pydantic import ValidationError  # noqa: PLC0415 - not before the first answer
 
     try:
@@ -70,6 +76,38 @@ async def read_message(request: Request, kind: type[T], default: T | None = None
     except ValidationError as error:
         raise _invalid(error.errors(include_url=False)[0]) from None
     return message
+
+
+async def read_submission(request: Request) -> Submission:
+    """The submission in the request's body, whose task selects its request's shape.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` with the path of the first wrong value.
+    """
+    return submission_in(await _read_body(request))
+
+
+def submission_in(body: bytes) -> Submission:
+    """The submission that JSON text describes.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` with the path of the first wrong value.
+    """
+    kind = REQUESTS.get(_validated(_Head, body).task, SegmentRequest)
+    whole = _validated(_shape(kind), body)
+    return Submission(whole.task, whole.request, whole.label)
+
+
+@dataclass(frozen=True)
+class _Head:
+    task: TaskName
+
+
+@functools.cache
+def _shape(kind: type) -> type[Any]:
+    """A submission of one kind of request, for pydantic."""
+    fields: list[Any] = [("task", TaskName), ("request", kind), ("label", str, field(default=""))]
+    return make_dataclass("Submission", fields, frozen=True)
 
 
 async def _read_body(request: Request) -> bytes:

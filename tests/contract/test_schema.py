@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract import errors, events, messages, places, version
+from engine.contract import analyses, errors, events, messages, places, results, update, version
 from engine.contract.codec import to_plain
 
 GOLDEN = Path(__file__).parent / "golden" / "contract.json"
@@ -48,9 +48,10 @@ def describe(kind):
 
 
 def public_types():
-    for module in (errors, messages, events, places):
+    for module in (analyses, errors, messages, events, places, results, update):
         for name, kind in inspect.getmembers(module, inspect.isclass):
-            if kind.__module__ == module.__name__ and not issubclass(kind, Exception):
+            is_message = dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)
+            if kind.__module__ == module.__name__ and is_message:
                 yield name, kind
 
 

@@ -26,7 +26,7 @@ def test_hello_tells_who_answers(client):
     info = from_plain(EngineInfo, client.call("GET", "/hello"))
     assert (info.protocol, info.pid) == (PROTOCOL, client.connection.pid)
     assert Path(info.state_dir).name == "ä b"
-    assert [task.value for task in info.tasks] == ["segment", "apply", "change"]
+    assert {TaskName.SEGMENT, TaskName.CHANGE} <= set(info.tasks)
 
 
 def test_the_catalogue_is_listed(client):

@@ -1,0 +1,1 @@
+"""Work on finished maps and field data: accuracy, samples, totals, calibration."""
