@@ -30,7 +30,7 @@ def _run(words: list[str]) -> int:
     import typer  # noqa: PLC0415
 
     from engine.cli.app import app  # noqa: PLC0415
-    from engine.cli.asking import split_bounds  # noqa: PLC0415
+    from engine.cli.asking import repeated, split_bounds  # noqa: PLC0415
     from engine.cli.exits import BAD_INPUT, FAILED, STOPPED, exit_code  # noqa: PLC0415
     from engine.cli.printing import complain, note  # noqa: PLC0415
     from engine.contract.errors import EngineError, ErrorCode, ErrorInfo  # noqa: PLC0415
@@ -38,7 +38,8 @@ def _run(words: list[str]) -> int:
     from engine.jobs.defects import record_defect  # noqa: PLC0415
 
     try:
-        return int(app(split_bounds(words), prog_name="swath", standalone_mode=False) or 0)
+        words = repeated(split_bounds(words))
+        return int(app(words, prog_name="swath", standalone_mode=False) or 0)
     except EngineError as error:
         complain(error.info)
         return exit_code(error.code)

@@ -8,10 +8,15 @@ from typing import Annotated
 import typer
 
 from engine.cli import jobs, models
+from engine.cli.assess import assess, sample
+from engine.cli.biomass import biomass
+from engine.cli.calibrate import calibrate
 from engine.cli.change import change
 from engine.cli.exits import FAILED
 from engine.cli.printing import columns, say, say_json
 from engine.cli.segment import segment
+from engine.cli.totals import totals
+from engine.cli.update import update
 from engine.contract.places import state_dir
 from engine.version import VERSION
 
@@ -28,6 +33,12 @@ app.command(
     "apply", help="Run any model: changes of two dates, values, embeddings, labels of tiles."
 )(segment)
 app.command()(change)
+app.command()(update)
+app.command()(calibrate)
+app.command()(biomass)
+app.command()(assess)
+app.command()(sample)
+app.command()(totals)
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 

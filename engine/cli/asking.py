@@ -81,6 +81,21 @@ def bands_by_role(texts: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
+def repeated(argv: Sequence[str], option: str = "--predictors") -> list[str]:
+    """The arguments with an option of several values as that option several times."""
+    taken: list[str] = []
+    is_in = False
+    for number, word in enumerate(argv):
+        if word == "--":
+            return [*taken, *argv[number:]]
+        if word.startswith("-"):
+            is_in = word == option
+        elif is_in and taken[-1] != option:
+            taken.append(option)
+        taken.append(word)
+    return taken
+
+
 def split_bounds(argv: Sequence[str]) -> list[str]:
     """The arguments with ``--bounds W,S,E,N`` taken apart into four values.
 

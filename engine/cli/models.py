@@ -9,6 +9,7 @@ import typer
 
 from engine.cli import needs, storing
 from engine.cli.adding import add
+from engine.cli.ensembling import ensemble
 from engine.cli.printing import columns, note, say, say_json
 from engine.cli.progress import counting_bytes, display
 from engine.contract.messages import ModelInfo, ModelList
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The models: what there is, and what is installed.", no_args_is_help=True)
 app.command()(add)
+app.command()(ensemble)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="As in `swath models list`.")]
@@ -162,6 +164,7 @@ def _facts(card: ModelCard, info: ModelInfo) -> list[tuple[str, str]]:
         ("gsd", f"{card.input.gsd:g} m (as it is from {low:g} to {high:g} m)"),
         *needs.given(card),
         *several,
+        *([("its file", card.export)] if card.export else []),
         ("license", storing.licence_line(card, _store())),
         *([("trained on", card.data_license)] if card.data_license else []),
         ("made by", card.attribution),

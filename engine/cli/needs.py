@@ -23,7 +23,8 @@ def given(card: ModelCard) -> list[Line]:
     """The classes or values that come out."""
     output = card.output
     if output.classes:
-        return [("classes", ", ".join(f"{c.id} {c.name}" for c in output.classes))]
+        dates = "; of each date" if output.semantic_change else ""
+        return [("classes", ", ".join(f"{c.id} {c.name}" for c in output.classes) + dates)]
     names = [f"{v.name} ({v.unit})" if v.unit else v.name for v in output.values]
     shown = ", ".join(names) if len(names) <= NAMED_VALUES else f"{names[0]} to {names[-1]}"
     edge = output.cell

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.contract.messages import Precision
+from engine.contract.messages import Precision, ValueType
 
 Extent = tuple[float, float, float, float]
 
@@ -19,6 +19,14 @@ Probability = Annotated[
         "--probability",
         metavar="FILE",
         help="Also write the probability of every class (GeoTIFF).",
+    ),
+]
+ReportPage = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Also write a page about the run: pictures, areas, checks, how it was made (HTML).",
     ),
 ]
 BandsByRole = Annotated[
@@ -36,6 +44,19 @@ InputProfile = Annotated[
         metavar="NAME[:KEY=VALUE]",
         help="What the stored numbers mean; auto reads it from the metadata.",
     ),
+]
+FurtherInputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="NAME[@DATE]=FILE",
+        help="A further input of the model, under the name that its card has for it, such as "
+        "after=july.tif; FILE::PROFILE where its numbers mean something else.",
+    ),
+]
+Acquired = Annotated[
+    str | None,
+    typer.Option("--date", metavar="DATE", help="When the scene was acquired, as 2024-07-31."),
 ]
 Nodata = Annotated[
     float | None,
@@ -118,6 +139,14 @@ PartOfRun = Annotated[
         metavar="I/N",
         help="Only part I of N of the blocks, left in --work; without it, the rest, and then "
         "the outputs.",
+    ),
+]
+OutputType = Annotated[
+    ValueType,
+    typer.Option(
+        "--output-type",
+        help="Of a map of values: float32, or uint16, rounded to whole numbers from 0 to 65534 "
+        "with 65535 for no data.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]

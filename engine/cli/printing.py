@@ -12,6 +12,7 @@ from typing import Any
 from engine.contract.codec import to_plain
 from engine.contract.errors import ErrorInfo
 from engine.contract.messages import ClassArea, Job
+from engine.contract.update import ObjectCount
 
 SQUARE_KM = 1e6
 SHOW_KM_FROM = 1e5
@@ -70,6 +71,10 @@ def say_result(job: Job, also: Sequence[tuple[str, str]] = ()) -> None:
         for line in _beyond_table(job):
             say(line)
         say("Mapped areas, not corrected for the map's own errors.")
+    if job.summary is not None and job.summary.objects:
+        say()
+        for line in _object_table(job.summary.objects):
+            say(line)
     say()
     for line in columns([*((a.role, a.uri) for a in job.artifacts), *also]):
         say(line)
@@ -96,6 +101,17 @@ def _area_table(areas: Sequence[ClassArea]) -> list[str]:
         row = (a.name, f"{a.pixels:,}", f"{100 * a.share:.2f} %", _area(a.area_m2, largest))
         rows.append(row)
     return columns(rows, right=frozenset({1, 2, 3}))
+
+
+def _object_table(counts: Sequence[ObjectCount]) -> list[str]:
+    """What became of the objects of a map, as far as there are any."""
+    shown = [count for count in counts if count.old or count.new]
+    largest = max((a or 0 for c in shown for a in (c.old_area_m2, c.new_area_m2)), default=0)
+    rows: list[tuple[str, ...]] = [("status", "old", "new", "old area", "new area")]
+    for c in shown:
+        areas = (_area(a, largest) for a in (c.old_area_m2, c.new_area_m2))
+        rows.append((c.status, f"{c.old:,}", f"{c.new:,}", *areas))
+    return columns(rows, right=frozenset({1, 2, 3, 4}))
 
 
 def _area(area: float | None, largest: float) -> str:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from engine.cli.exits import exit_code_of
 from engine.cli.printing import complain, note_from_signal, say_json, say_result
 from engine.cli.progress import display
-from engine.contract.messages import Job, JobState, Submission
+from engine.contract.messages import Job, JobState, SegmentRequest, Submission, TaskName
 from engine.contract.places import state_dir
 from engine.jobs.keeping import sweep
 from engine.jobs.processes import this_process
 from engine.jobs.run import run_job
 from engine.jobs.stopping import StopRequest
 from engine.jobs.store import JobStore
+from engine.jobs.submission import check_parts
+
+
+def run_here(
+    task: TaskName, request: SegmentRequest, label: str, *, as_json: bool, quiet: bool
+) -> int:
+    """Check a request, do it here and say how it ended; the exit code."""
+    check_parts(request)
+    job = submit_here(Submission(task, request, label), quiet=quiet)
+    return conclude(job, as_json=as_json, quiet=quiet)
 
 
 def submit_here(submission: Submission, *, quiet: bool) -> Job:

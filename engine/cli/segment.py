@@ -8,17 +8,15 @@ from typing import Annotated
 import typer
 
 from engine.cli import asking, options
-from engine.cli.running import conclude, submit_here
+from engine.cli.running import run_here
 from engine.contract.messages import (
     InputSpec,
     OutputSpec,
     PolygonOptions,
     Region,
     SegmentRequest,
-    Submission,
     TaskName,
 )
-from engine.jobs.submission import check_parts
 
 
 def segment(
@@ -46,6 +44,7 @@ def segment(
     ] = "auto",
     vector: options.Vector = None,
     probability: options.Probability = None,
+    report: options.ReportPage = None,
     bands: options.BandsByRole = None,
     query: Annotated[
         str | None,
@@ -56,19 +55,8 @@ def segment(
         ),
     ] = None,
     input_profile: options.InputProfile = "auto",
-    others: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="NAME[@DATE]=FILE",
-            help="A further input of the model, under the name that its card has for it, such as "
-            "after=july.tif; FILE::PROFILE where its numbers mean something else.",
-        ),
-    ] = None,
-    date: Annotated[
-        str | None,
-        typer.Option(metavar="DATE", help="When the scene was acquired, as 2024-07-31."),
-    ] = None,
+    others: options.FurtherInputs = None,
+    date: options.Acquired = None,
     nodata: options.Nodata = None,
     gsd: options.Gsd = None,
     bounds: options.Bounds = None,
@@ -86,6 +74,7 @@ def segment(
     memory: options.Memory = None,
     work: options.Work = None,
     shard: options.PartOfRun = None,
+    output_type: options.OutputType = "float32",
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -107,6 +96,8 @@ def segment(
             vector=vector and asking.absolute(vector),
             probability=probability and asking.absolute(probability),
             overwrite=overwrite,
+            report=report and asking.absolute(report),
+            value_type=output_type,
         ),
         model=asking.model_reference(model),
         query=query and asking.absolute(query),
@@ -118,8 +109,6 @@ def segment(
         work=work and asking.absolute(work),
         shard=asking.shard(shard),
     )
-    check_parts(request)
     label = Path(inputs[0]).stem if shard is None else f"{Path(inputs[0]).stem} {shard}"
     task = TaskName(context.info_name or TaskName.SEGMENT)
-    job = submit_here(Submission(task, request, label), quiet=quiet)
-    raise typer.Exit(conclude(job, as_json=as_json, quiet=quiet))
+    raise typer.Exit(run_here(task, request, label, as_json=as_json, quiet=quiet))

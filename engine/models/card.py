@@ -17,15 +17,28 @@ Quantity = Literal[
 ]
 Activation = Literal["softmax", "sigmoid", "none"]
 MergeRule = Literal["crop", "weighted"]
-TransformKind = Literal["z-score", "min-max", "scale", "offset", "clip", "decibel", "one-hot"]
+TransformKind = Literal[
+    "z-score", "min-max", "scale", "offset", "clip", "decibel", "one-hot", "cycle"
+]
 DerivedKind = Literal[
     "normalized-difference", "ratio", "difference", "lat-sin", "lat-cos", "lon-sin", "lon-cos"
 ]
 Timeline = Literal["dates", "months"]
-Joining = Literal["channels", "separate", "stacked"]
+Joining = Literal["channels", "separate", "stacked", "each"]
+OutputIndex = int | tuple[int, ...]
+"""One of a network's outputs, counted from 0 or, below 0, from the last one, -1; or several, whose
+channels follow each other."""
 Measure = Literal["value", "standard-deviation", "variance", "log-variance"]
 FileFormat = Literal[
-    "onnx", "torchscript", "pt2", "safetensors", "state_dict", "difference", "transition"
+    "onnx",
+    "torchscript",
+    "pt2",
+    "safetensors",
+    "state_dict",
+    "difference",
+    "transition",
+    "pair",
+    "response",
 ]
 
 
@@ -43,12 +56,23 @@ class Transform:
     clip       minimum, maximum               ``x`` held between both
     decibel    least linear value             ``10 log10(max(x, least))``
     one-hot    values                         a channel of 0 and 1 for every value
+    cycle      period                         cosine and sine of a turn, from 0 to 1
     ========== ============================== ==========================================
     """
 
     kind: TransformKind
     first: tuple[float, ...]
     second: tuple[float, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Channels that each band becomes; steps that make more than one are the last ones."""
+        return {"one-hot": len(self.first), "cycle": 2}.get(self.kind, 1)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no step can follow, since bands become channels of another kind."""
+        return self.kind in ("one-hot", "cycle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +111,15 @@ class ModelInput:
     """What the network sees where there is no data, after ``transforms``."""
     is_optional: bool = False
     """Whether the model runs without it: it sees ``fill`` then."""
+    is_partial: bool = False
+    """Whether some of its bands, or all of them, may be missing: they are ``fill`` then."""
+    has_gaps: bool = False
+    """Whether it must be there, but not everywhere: pixels that it leaves out are ``fill``, and
+    have a result all the same."""
     is_class_map: bool = False
     """Whether its numbers are codes, which are never averaged."""
+    nodata: float | None = None
+    """A stored number that means no data where nobody says which one does."""
     dates: tuple[int, int] | None = None
     """Fewest and most acquisitions of a series; None: one scene."""
     wavelengths: tuple[float, ...] = ()
@@ -99,8 +130,8 @@ class ModelInput:
     @property
     def channels(self) -> int:
         """How many the network gets, for each date."""
-        hot = (len(t.first) for t in self.transforms if t.kind == "one-hot")
-        return len(self.bands) * next(hot, 1) + len(self.derived)
+        more = [t.channels for t in self.transforms if t.channels > 1]
+        return len(self.bands) * (more[0] if more else 1) + len(self.derived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +147,19 @@ class ValueBand:
     """The network's numbers times this are in ``unit``."""
     measure: Measure = "value"
     """What the network's number is; spreads are delivered as standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticChange:
+    """Scores are those of the classes before, of the classes after, and maybe one of change."""
+
+    threshold: float | None
+    """From which that one means change. None: there is none, and what differs has changed."""
+
+    @property
+    def has_score(self) -> bool:
+        """Whether there is one of change."""
+        return self.threshold is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +182,18 @@ class ModelOutput:
     """Pixels of the output along one pixel of the input: super-resolution."""
     axes: Layout = OURS
     """How the file orders its result."""
-    index: int = 0
-    """Which of the network's outputs it is; below 0 they are counted from the last one, -1."""
+    index: OutputIndex = 0
+    """Which of the network's outputs it is, or of which it is made."""
     query: tuple[float, ...] = ()
     """An embedding to compare with: the network gives one too, the result is their similarity."""
+    semantic_change: SemanticChange | None = None
+    """Where every pixel gets a class of each of two dates: ``classes`` are those of either."""
 
     @property
     def channels(self) -> int:
         """How many one pixel of the result has."""
+        if self.semantic_change is not None:
+            return 2 * len(self.classes) + self.semantic_change.has_score
         return len(self.classes) or len(self.values)
 
     @property
@@ -157,6 +205,18 @@ class ModelOutput:
     def is_on_input(self) -> bool:
         """Whether the result has the input's pixels."""
         return self.cell == self.zoom == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """How errors of a fitted model resemble each other with distance: an exponential variogram."""
+
+    nugget: float
+    """What no neighbour shares, in squares of the value's unit."""
+    sill: float
+    """What distance adds to it."""
+    range_m: float
+    """Metres at which 95 % of that are reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +263,27 @@ class ModelCard:
     data_license: str = ""
     """Of what it was trained on, in words."""
     joining: Joining = "channels"
-    """Several inputs as more channels of one, as inputs of their own, or on an axis of time."""
+    """Several inputs as more channels of one, as inputs of their own, or on an axis of time; or
+    each by itself through a network of one input, whose scores are then joined."""
     timeline: Timeline = "dates"
     """The steps of series: the dates of the longest one; or months, without a gap from the first
     to the last of all series, where several dates of a month are averaged, one without any is
     ``fill``, and the bounds of ``ModelInput.dates`` are of months."""
 
+    residuals: Residuals | None = None
+    """Of a model that was fitted to plots, those that it had not seen."""
+    export: str = ""
+    """How to come by the file, where nobody may hand it on."""
+
     @property
     def input(self) -> ModelInput:
         """The input that gives the grid."""
         return self.inputs[0]
+
+    @property
+    def has_transitions(self) -> bool:
+        """Whether the result is which class became which."""
+        return self.file.format == "transition" or self.output.semantic_change is not None
 
     @property
     def task(self) -> TaskName:

@@ -30,9 +30,10 @@ MLM_WORDS: dict[TransformKind, tuple[str, ...]] = {
     "offset": ("value",),
     "decibel": ("minimum",),
     "one-hot": ("values",),
+    "cycle": ("period",),
 }
 """Names of the numbers of each step."""
-OWN_STEPS = ("decibel", "one-hot")
+OWN_STEPS = ("decibel", "one-hot", "cycle")
 """Steps that the extension has no word for."""
 
 
@@ -56,7 +57,10 @@ def input_from(node: Node) -> ModelInput:
         derived=derived,
         fill=_or(node, "swath:fill", Node.number, 0.0),
         is_optional="swath:optional" in node and node["swath:optional"].flag(),
+        is_partial="swath:missing_bands" in node and node["swath:missing_bands"].flag(),
+        has_gaps="swath:gaps" in node and node["swath:gaps"].flag(),
         is_class_map="swath:class_map" in node and node["swath:class_map"].flag(),
+        nodata=_or(node, "swath:nodata", Node.number, None),
         dates=_or(node, "swath:dates", _dates, None),
         wavelengths=_or(node, "swath:wavelengths", lambda n: _centres(n, len(bands)), ()),
         axes=axes_of(node["input"]["dim_order"]),
@@ -72,6 +76,8 @@ def input_to_json(given: ModelInput, edge: int) -> dict[str, Any]:
         "swath:derived": [{"kind": d.kind, "bands": list(d.bands)} for d in given.derived],
         "swath:fill": given.fill,
         "swath:optional": given.is_optional,
+        "swath:missing_bands": given.is_partial,
+        "swath:gaps": given.has_gaps,
         "swath:class_map": given.is_class_map,
         "swath:dates": list(given.dates or ()),
         "swath:wavelengths": list(given.wavelengths),
@@ -90,6 +96,7 @@ def input_to_json(given: ModelInput, edge: int) -> dict[str, Any]:
         "swath:quantity": given.quantity,
         "swath:valid_range": list(given.valid_range),
         **{name: value for name, value in optional.items() if value},
+        **({} if given.nodata is None else {"swath:nodata": given.nodata}),
     }
 
 
@@ -126,8 +133,8 @@ def _centres(node: Node, bands: int) -> tuple[float, ...]:
 def _transforms(node: Node, channels: int) -> tuple[Transform, ...]:
     if "swath:transforms" in node:
         steps = tuple(_step(n, channels) for n in node["swath:transforms"].items())
-        if any(step.kind == "one-hot" for step in steps[:-1]):
-            node["swath:transforms"].refuse("steps of which one-hot is the last one")
+        if any(step.is_last for step in steps[:-1]):
+            node["swath:transforms"].refuse("steps of which one-hot or cycle is the last one")
         return steps
     entries = node["value_scaling"].items()
     if len(entries) not in (0, 1, channels):
@@ -164,6 +171,8 @@ def _checked(step: Transform, node: Node) -> Transform:
         node.refuse("a minimum below its maximum")
     if step.kind == "decibel" and min(step.first) <= 0:
         node["minimum"].refuse("a number above 0")
+    if step.kind == "cycle" and (len(step.first) > 1 or step.first[0] <= 0):
+        node["period"].refuse("one number above 0")
     return step
 
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any, cast, get_args
 
+from engine.contract.codec import to_plain
 from engine.contract.messages import ModelClass
-from engine.models.card import OURS, Activation, Measure, ModelOutput, ValueBand
+from engine.models.card import (
+    OURS,
+    Activation,
+    Measure,
+    ModelOutput,
+    OutputIndex,
+    SemanticChange,
+    ValueBand,
+)
 from engine.models.card_input import axes_of
 from engine.models.node import Node
 
@@ -28,6 +37,8 @@ def output_from(node: Node) -> ModelOutput:
         "axes": OURS if flat else axes_of(order),
         "index": _index(node),
     }
+    if isinstance(common["index"], tuple) and common["axes"] != OURS:
+        node["swath:output_index"].refuse("one number, beside channels as the last axis")
     if common["cell"] > 1 and common["zoom"] > 1:
         node["swath:zoom"].refuse("1 beside a swath:cell above 1")
     if "swath:values" in node:
@@ -57,16 +68,20 @@ def output_to_json(output: ModelOutput, tasks: tuple[str, ...], edge: int) -> di
         "swath:activation": output.activation,
         **({"swath:cell": output.cell} if output.cell > 1 else {}),
         **({"swath:zoom": output.zoom} if output.zoom > 1 else {}),
-        **({"swath:output_index": output.index} if output.index else {}),
+        **({"swath:output_index": to_plain(output.index)} if output.index else {}),
         **({"swath:query": list(output.query)} if output.query else {}),
         **(_classes_to_json(output) if output.classes else _values_to_json(output)),
     }
 
 
-def _index(node: Node) -> int:
+def _index(node: Node) -> OutputIndex:
     if "swath:output_index" not in node:
         return 0
-    return node["swath:output_index"].integer(-MOST_OUTPUTS, MOST_OUTPUTS - 1)
+    told, bounds = node["swath:output_index"], (-MOST_OUTPUTS, MOST_OUTPUTS - 1)
+    if not isinstance(told.value, list):
+        return told.integer(*bounds)
+    several = tuple(n.integer(*bounds) for n in told.items())
+    return several or told.refuse("the number of an output, or a list of several")
 
 
 def _classes(node: Node, common: dict[str, Any]) -> ModelOutput:
@@ -76,7 +91,22 @@ def _classes(node: Node, common: dict[str, Any]) -> ModelOutput:
     if not classes or len(ids) != len(classes) or nodata in ids:
         node["classification:classes"].refuse("classes with different values, none of them nodata")
     threshold = node["swath:threshold"].number() if "swath:threshold" in node else None
-    return ModelOutput(classes=classes, nodata=nodata, threshold=threshold, **common)
+    change = _semantic_change(node) if "swath:semantic_change" in node else None
+    if change is not None and change.has_score and threshold is not None:
+        node["swath:threshold"].refuse("absent, beside a score that tells change")
+    return ModelOutput(
+        classes=classes, nodata=nodata, threshold=threshold, semantic_change=change, **common
+    )
+
+
+def _semantic_change(node: Node) -> SemanticChange:
+    told = node["swath:semantic_change"]
+    return SemanticChange(told["threshold"].number() if "threshold" in told else None)
+
+
+def _semantic_change_to_json(change: SemanticChange) -> dict[str, Any]:
+    told = {"threshold": change.threshold} if change.has_score else {}
+    return {"swath:semantic_change": told}
 
 
 def _class(node: Node) -> ModelClass:
@@ -106,6 +136,7 @@ def _classes_to_json(output: ModelOutput) -> dict[str, Any]:
         ],
         "swath:nodata": output.nodata,
         **threshold,
+        **(_semantic_change_to_json(output.semantic_change) if output.semantic_change else {}),
     }
 
 

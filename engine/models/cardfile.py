@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, cast, get_args
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,7 @@ from engine.models.card import (
     ModelFile,
     ModelInput,
     ModelOutput,
+    Residuals,
     Timeline,
 )
 from engine.models.card_input import check_shape, input_from, input_to_json
@@ -70,10 +72,12 @@ def card_from_json(data: Any, origin: str = "card", folder: Path | None = None) 
     Raises:
         EngineError: ``MODEL_INVALID``, naming the path of the first wrong field.
     """
+    _check_no_record(data, origin)
     card = Node(data, "$", origin)
     rule = _tiling(card["swath:tiling"])
     inputs, output = _inputs(card["mlm:input"]), output_from(_only(card["mlm:output"]))
     _check_shapes(card, rule, inputs, output)
+    _check_dates(card, inputs, output)
     return ModelCard(
         id=card["id"].matching(MODEL_ID, "small letters, digits, '-', '.' and '_'"),
         version=card["version"].text(),
@@ -94,6 +98,8 @@ def card_from_json(data: Any, origin: str = "card", folder: Path | None = None) 
         data_license=_text_or(card, "swath:data_license", ""),
         joining=_joining(card),
         timeline=_timeline(card),
+        residuals=_residuals(card["swath:residuals"]) if "swath:residuals" in card else None,
+        export=_text_or(card, "swath:export", ""),
     )
 
 
@@ -117,6 +123,8 @@ def card_to_json(card: ModelCard) -> dict[str, Any]:
         **({"swath:data_license": card.data_license} if card.data_license else {}),
         **({"swath:joining": card.joining} if len(card.inputs) > 1 or _is_series(card) else {}),
         **({"swath:timeline": card.timeline} if card.timeline != "dates" else {}),
+        **({"swath:residuals": residuals_to_json(card.residuals)} if card.residuals else {}),
+        **({"swath:export": card.export} if card.export else {}),
         "mlm:tasks": list(card.tasks),
         "mlm:framework": "ONNX" if card.file.format == "onnx" else "PyTorch",
         "mlm:input": [input_to_json(given, edge) for given in card.inputs],
@@ -126,6 +134,26 @@ def card_to_json(card: ModelCard) -> dict[str, Any]:
         "swath:metrics": list(card.metrics),
         "assets": {"model": _file_to_json(card.file)},
     }
+
+
+def residuals_to_json(residuals: Residuals) -> dict[str, Any]:
+    """What a card says of a fitted model's errors, and the tags of its maps too."""
+    return {"variogram": "exponential", **asdict(residuals)}
+
+
+def _residuals(node: Node) -> Residuals:
+    node["variogram"].one_of(("exponential",))
+    return Residuals(*(max(node[name].number(), 0.0) for name in ("nugget", "sill", "range_m")))
+
+
+def _check_no_record(data: Any, origin: str) -> None:
+    """Refuse what tells of a finished map: it lies beside the map under a card's kind of name."""
+    if isinstance(data, dict) and data.get("type") == "Feature" and "swath:tiling" not in data:
+        raise EngineError(
+            ErrorCode.MODEL_INVALID,
+            f"{origin} is the record of a map (a STAC item), not a model card.",
+            "Give the card of the model, or its id as `swath models list` shows it.",
+        )
 
 
 def _load(path: Path) -> Any:
@@ -202,6 +230,18 @@ def _check_shapes(
         check_shape(result["shape"], output.axes, output.given, edge)
     if rule.stride % output.cell or (output.cell > 1 and rule.margin % output.cell):
         card["swath:tiling"]["stride"].refuse("a multiple of swath:cell, as the margin")
+
+
+def _check_dates(card: Node, inputs: tuple[ModelInput, ...], output: ModelOutput) -> None:
+    """Semantic change is of two scenes; a network that looks at each of them takes them alike."""
+    change = output.semantic_change
+    if change is not None and (len(inputs) != 2 or any(i.dates for i in inputs)):  # noqa: PLR2004
+        card["mlm:input"].refuse("the inputs of two dates, for semantic change")
+    if _joining(card) == "each":
+        if change is None or change.has_score:
+            card["swath:joining"].refuse("«each» beside semantic change without a threshold")
+        if inputs[0].channels != inputs[1].channels:
+            card["mlm:input"].refuse("inputs of equal channels, for swath:joining each")
 
 
 def _tiling(node: Node) -> TileRule:

@@ -10,11 +10,13 @@ from pathlib import Path
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import ModelInfo
 from engine.models.card import ModelCard, ModelInput
-from engine.models.cardfile import read_card
+from engine.models.cardfile import is_model_id, read_card
 from engine.models.store import ModelStore
 
 CARDS = Path(__file__).parents[2] / "resources" / "cards"
 """Beside the engine package, in a checkout as in an installed wheel."""
+TEMPLATES = CARDS.with_name("templates")
+"""Cards of models whose files only their authors may hand out; each says how to come by its own."""
 MODEL_SUFFIXES = (".onnx", ".pt2", ".pt", ".ts", ".torchscript", ".safetensors")
 """Of files that may have a card beside them."""
 REFLECTANCES = ("toa_reflectance", "surface_reflectance")
@@ -71,7 +73,10 @@ def find_card(reference: str, store: ModelStore) -> ModelCard:
     card = known.get(reference) or store.card(reference)
     if card is not None:
         return card
-    path = Path(reference).expanduser()
+    template = TEMPLATES / f"{reference}.json"
+    path = (
+        template if is_model_id(reference) and template.is_file() else Path(reference).expanduser()
+    )
     if path.suffix.lower() == ".json" and path.is_file():
         return read_card(path)
     if path.suffix.lower() in MODEL_SUFFIXES and path.is_file():

@@ -126,6 +126,8 @@ def _step(transform: Transform, given: ModelInput) -> _Exact | Step:
     first, second = (np.asarray(c, np.float64) for c in (transform.first, transform.second))
     if transform.kind == "one-hot":
         return lambda x: _one_hot(x, transform.first, len(given.bands))
+    if transform.kind == "cycle":
+        return lambda x: _turned(x, transform.first[0], len(given.bands))
     one, two = (np.broadcast_to(c, count) if c.size else c for c in (first, second))
     zeros, ones = np.zeros(count), np.ones(count)
     linear = {
@@ -156,6 +158,14 @@ def _one_hot(numbers: Array, values: Sequence[float], bands: int) -> Array:
     xp = namespace(numbers)
     hot = [numbers[band] == value for band in range(bands) for value in values]
     return xp.concat([xp.astype(xp.stack(hot), xp.float32), numbers[bands:]])
+
+
+def _turned(numbers: Array, period: float, bands: int) -> Array:
+    """Every band as cosine and sine of a full turn each ``period``, brought from -1..1 to 0..1."""
+    xp = namespace(numbers)
+    angles = [numbers[band] * (2 * np.pi / period) for band in range(bands)]
+    waves = [(wave(angle) + 1) / 2 for angle in angles for wave in (xp.cos, xp.sin)]
+    return xp.concat([xp.astype(xp.stack(waves), xp.float32), numbers[bands:]])
 
 
 def _derived(rule: Derived, bands: tuple[str, ...], physical: Array, place: F64 | None) -> Array:

@@ -21,6 +21,7 @@ FORMULAS = {
     "clip": "clip(x, {0}, {1})",
     "decibel": "10 * log10(maximum(x, {0}))",
     "one-hot": "array([band == value for band in x for value in {0}])",
+    "cycle": "array([(wave(2 * pi * band / {0}) + 1) / 2 for band in x for wave in (cos, sin)])",
 }
 INDICES = {
     "normalized-difference": "({0} - {1}) / ({0} + {1})",

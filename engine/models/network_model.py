@@ -14,7 +14,7 @@ from engine.contract.errors import EngineError, ErrorCode
 from engine.geo.arrays import Array, namespace
 from engine.models.card import OURS, Layout, ModelCard
 from engine.models.devices import CPU
-from engine.models.network import FLOATS, Network, NetworkError, Port, axes
+from engine.models.network import FLOATS, Network, NetworkError, Port, axes, chosen_port
 from engine.models.shapes import Shape, input_shapes, output_shape
 
 Upload = Callable[[npt.NDArray[Any]], Array]
@@ -150,9 +150,11 @@ def check_ports(card: ModelCard, network: Network) -> None:
     for port, shape in zip(network.takes, wanted, strict=False):
         _check_port(card, "takes", port, shape, card.input.axes)
     index, count = card.output.index, len(network.gives)
-    if count and not -count <= index < count:
-        raise unlike(card, f"gives {count} outputs", f"number {index}, counted from 0")
-    for port in network.gives and (network.gives[index],):
+    for number in (index,) if isinstance(index, int) else index:
+        if count and not -count <= number < count:
+            raise unlike(card, f"gives {count} outputs", f"number {number}, counted from 0")
+    if count:
+        port = chosen_port(network.gives, index)
         _check_port(card, "gives", port, output_shape(card, edge, edge), card.output.axes)
 
 

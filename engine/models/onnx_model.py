@@ -10,6 +10,7 @@ import numpy as np
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import Precision
 from engine.models.card import ModelCard
+from engine.models.channels import check_channels
 from engine.models.content import read_checked
 from engine.models.devices import AUTO, OPENVINO, check_device
 from engine.models.independence import check_independent
@@ -103,6 +104,7 @@ def _read(card: ModelCard, path: Path, trusted: Collection[str]) -> bytes:
         raise _broken(card, "it is larger than 2 GiB, and so no ONNX file")
     content = read_checked(card, path)
     check_needs(card, content, is_trusted=card.file.sha256 in trusted)
+    check_channels(card, content)
     return content
 
 

@@ -23,8 +23,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from engine.contract.messages import Precision
+from engine.models.card import OutputIndex
 from engine.models.devices import AUTO, COREML, CPU, CUDA, DIRECTML, OPENVINO, TENSORRT, number_of
-from engine.models.network import Network, NetworkError, Port
+from engine.models.network import Network, NetworkError, Port, chosen
 
 PROVIDERS = {
     CUDA: "CUDAExecutionProvider",
@@ -99,15 +100,21 @@ class OrtNetwork:
         # DirectML's sessions admit one caller at a time
         self._turn = threading.Lock() if device == DIRECTML else contextlib.nullcontext()
 
-    def run(self, arrays: Sequence[npt.NDArray[Any]], index: int = 0) -> npt.NDArray[Any]:
+    def run(self, arrays: Sequence[npt.NDArray[Any]], index: OutputIndex = 0) -> npt.NDArray[Any]:
         """See ``network.Network.run``."""
         try:
             with self._turn:
                 given = dict(zip(self._inputs, arrays, strict=True))
-                result = self._session.run([self._outputs[index]], given)
+                result = self._session.run(self._wanted(index), given)
         except ORT_FAILURES as error:
             raise NetworkError(_plain(error)) from error
-        return np.asarray(result[0])
+        several = tuple(range(len(result)))
+        return np.asarray(chosen(result, 0 if len(several) == 1 else several))
+
+    def _wanted(self, index: OutputIndex) -> list[str]:
+        """Names of the outputs."""
+        numbers = (index,) if isinstance(index, int) else index
+        return [self._outputs[number] for number in numbers]
 
 
 @dataclass(frozen=True)

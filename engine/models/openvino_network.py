@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.contract.messages import Precision
+from engine.models.card import OutputIndex
 from engine.models.devices import CPU
-from engine.models.network import NetworkError, Port
+from engine.models.network import NetworkError, Port, chosen
 
 TELEMETRY = "openvino_telemetry"
 """Package that tells OpenVINO's makers of every import; OpenVINO does without it."""
@@ -47,7 +48,7 @@ class OpenVinoNetwork:
         self._compiled = compiled
         self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
 
-    def run(self, arrays: Sequence[npt.NDArray[Any]], index: int = 0) -> npt.NDArray[Any]:
+    def run(self, arrays: Sequence[npt.NDArray[Any]], index: OutputIndex = 0) -> npt.NDArray[Any]:
         """See ``network.Network.run``."""
         try:
             request = self._idle.get_nowait()
@@ -55,8 +56,8 @@ class OpenVinoNetwork:
             request = self._compiled.create_infer_request()
         try:
             request.infer(dict(enumerate(arrays)))
-            found = request.get_output_tensor(index % len(self.gives)).data
-            return np.array(found)  # the request's memory is used again
+            found = [request.get_output_tensor(n).data for n in range(len(self.gives))]
+            return np.array(chosen(found, index))  # the request's memory is used again
         except (RuntimeError, TypeError, ValueError) as error:
             raise NetworkError(_plain(error)) from error
         finally:

@@ -13,6 +13,9 @@ from engine.contract.messages import Precision
 from engine.geo.arrays import Array
 from engine.models.card import ModelCard
 
+WITHOUT_NETWORK = ("difference", "transition", "response")
+"""Formats of what the engine computes by itself."""
+
 
 class Model(Protocol):
     """A network in memory. Safe to call from several threads."""
@@ -93,14 +96,16 @@ def open_model(
         EngineError: ``MODEL_HASH_MISMATCH``, ``MODEL_INVALID``, ``MODEL_NOT_INSTALLED``,
             ``DEVICE_UNAVAILABLE``, ``MODEL_UNSUITABLE`` when the library is not installed.
     """
-    if card.file.format == "difference":
-        from engine.models.difference_model import open_difference  # noqa: PLC0415 - loads scipy
+    if card.joining == "each":
+        from engine.models.each_date import open_each  # noqa: PLC0415 - it knows this module
 
-        return open_difference(card, path, device)
-    if card.file.format == "transition":
-        from engine.models.transition_model import open_transition  # noqa: PLC0415 - as above
+        return open_each(card, path, device, threads, precision)
+    if card.file.format == "pair":
+        from engine.models.pair_model import open_pair  # noqa: PLC0415 - as above
 
-        return open_transition(card, path, device)
+        return open_pair(card, path, device, threads, precision)
+    if card.file.format in WITHOUT_NETWORK:
+        return _without_network(card, path, device)
     if card.file.format != "onnx":
         from engine.models.torch_model import open_torch  # noqa: PLC0415 - loads PyTorch
 
@@ -110,8 +115,27 @@ def open_model(
     return open_onnx(card, path, device, threads, precision)
 
 
+def _without_network(card: ModelCard, path: Path, device: str) -> Model:
+    """Arithmetic of our own."""
+    if card.file.format == "difference":
+        from engine.models.difference_model import open_difference  # noqa: PLC0415 - loads scipy
+
+        return open_difference(card, path, device)
+    if card.file.format == "transition":
+        from engine.models.transition_model import open_transition  # noqa: PLC0415 - as above
+
+        return open_transition(card, path, device)
+    from engine.models.response_model import open_response  # noqa: PLC0415 - as above
+
+    return open_response(card, path, device)
+
+
 def runtime_version(card: ModelCard) -> str:
     """The library that runs a model, and which one: what was measured with another says nothing."""
+    if card.file.format == "pair":
+        from engine.models.pair import pair_of  # noqa: PLC0415 - for these alone
+
+        return f"pair-{runtime_version(pair_of(card).network)}"
     if card.file.format == "onnx":
         import onnxruntime  # noqa: PLC0415 - its packages have several names
 

@@ -76,7 +76,7 @@ class ModelStore:
             raise EngineError(
                 ErrorCode.MODEL_NOT_INSTALLED,
                 f"The file of the model {card.id} is not at {local}.",
-                "Put the file back, or correct the model's card.",
+                card.export or "Put the file back, or correct the model's card.",
             )
         raise EngineError(
             ErrorCode.MODEL_NOT_INSTALLED,

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from engine.contract.errors import EngineError, ErrorCode
 from engine.geo.arrays import Array, in_memory
-from engine.models.card import OURS, ModelCard
+from engine.models.card import OURS, ModelCard, OutputIndex
 from engine.models.content import read_checked
 from engine.models.devices import CPU, CUDA
-from engine.models.network import NetworkError, Port, axes
+from engine.models.network import NetworkError, Port, axes, chosen
 from engine.models.network_model import NetworkModel, check_ports, in_place, run_failed
 from engine.models.shapes import noise
 from engine.models.torch_errors import FAILURES, broken, missing, plain, unavailable
@@ -43,7 +43,7 @@ class TorchNetwork:
         self._module = module.to(self._place)
         self._order = torch.channels_last
 
-    def run(self, arrays: Sequence[Array], index: int = 0) -> Array:
+    def run(self, arrays: Sequence[Array], index: OutputIndex = 0) -> Array:
         """See ``network.Network.run``."""
         import torch  # noqa: PLC0415 - loaded already
 
@@ -67,7 +67,7 @@ class TorchNetwork:
         """The device without its number."""
         return str(self._place.type)
 
-    def settle(self, arrays: Sequence[Array], index: int) -> Array:
+    def settle(self, arrays: Sequence[Array], index: OutputIndex) -> Array:
         """A pass that settles the order of numbers in memory.
 
         Channels last is what convolutions run fastest on; some networks cannot take it.
@@ -165,12 +165,13 @@ def _opened(
     return model
 
 
-def _one_of(found: Any, index: int) -> Any:
-    """One of a network's outputs."""
+def _one_of(found: Any, index: OutputIndex) -> Any:
+    """One of a network's outputs, or several joined."""
     several = found if isinstance(found, (tuple, list)) else (found,)
-    if not -len(several) <= index < len(several):
-        raise NetworkError(f"it gives {len(several)} outputs, not one of number {index}")
-    return several[index]
+    for number in (index,) if isinstance(index, int) else index:
+        if not -len(several) <= number < len(several):
+            raise NetworkError(f"it gives {len(several)} outputs, not one of number {number}")
+    return chosen(several, index)
 
 
 def _kind(error: Exception) -> str:

@@ -10,6 +10,8 @@ from datetime import datetime
 from engine.contract.errors import EngineError, ErrorCode
 from engine.contract.messages import InputSpec, NamedInput
 from engine.geo.grid import Grid
+from engine.io.inputs import is_layer
+from engine.io.profiles import AUTO
 from engine.io.scene import open_scene
 from engine.io.source import Scene, Source
 from engine.models.card import ModelCard, ModelInput
@@ -108,14 +110,25 @@ def open_inputs(card: ModelCard, main: InputSpec, others: Sequence[NamedInput]) 
     named = with_names(card, others)
     _check_names(card, named)
     whole = [NamedInput(card.input.name, main), *named]
-    given = tuple(_opened(card, wanted, whole) for wanted in card.inputs)
+    first = _opened(card, card.input, whole)
+    grid = Inputs(card, (first,)).grid
+    given = (first, *(_opened(card, wanted, whole, grid) for wanted in card.inputs[1:]))
     return Inputs(card, given, naming_notes(others, named))
 
 
-def _opened(card: ModelCard, wanted: ModelInput, whole: Sequence[NamedInput]) -> tuple[Given, ...]:
+def _opened(
+    card: ModelCard, wanted: ModelInput, whole: Sequence[NamedInput], grid: Grid | None = None
+) -> tuple[Given, ...]:
+    """All scenes of one input; ``grid`` is the first one's, None while that is not open."""
     main = whole[0].input
     alike = main.bands if wanted.bands == card.input.bands else {}
-    mine = [_given(named, wanted, alike) for named in whole if named.name == wanted.name]
+    mine = [
+        _burnt(named, wanted, card, grid)
+        if is_layer(named.input.uris[0])
+        else _given(_by_itself(named, wanted, card, main), wanted, alike)
+        for named in whole
+        if named.name == wanted.name
+    ]
     fewest, most = wanted.dates or (0 if wanted.is_optional else 1, 1)
     if wanted.dates and card.timeline == "months":  # several of a month are one step
         most = max(most, len(mine))
@@ -131,6 +144,17 @@ def _opened(card: ModelCard, wanted: ModelInput, whole: Sequence[NamedInput]) ->
     return tuple(sorted(mine, key=lambda g: g.date or "")) if wanted.dates else tuple(mine)
 
 
+def _by_itself(
+    named: NamedInput, wanted: ModelInput, card: ModelCard, main: InputSpec
+) -> NamedInput:
+    """A further scene of raw numbers, which do not mean what those of the main scene do."""
+    spec = named.input
+    is_other = wanted.quantity == "raw" != card.input.quantity
+    if not is_other or spec.profile != main.profile:
+        return named
+    return replace(named, input=replace(spec, profile=AUTO))
+
+
 def _given(named: NamedInput, wanted: ModelInput, alike: Mapping[str, str]) -> Given:
     """A scene under its name.
 
@@ -140,8 +164,8 @@ def _given(named: NamedInput, wanted: ModelInput, alike: Mapping[str, str]) -> G
         alike: Bands by role of the main scene where the model wants the same ones: they count for
             a scene, of the same make, that tells none of them and of which nobody said any.
     """
-    _check_date(named.input.date)
-    scene = open_scene(named.input)
+    check_date(named.input.date)
+    scene = _scene(named.input, wanted)
     told = {band.role for band in scene.bands} & set(wanted.bands)
     if alike and not named.input.bands and not told:
         scene = open_scene(replace(named.input, bands=dict(alike)))
@@ -149,7 +173,43 @@ def _given(named: NamedInput, wanted: ModelInput, alike: Mapping[str, str]) -> G
     return Given(scene, date, replace(named, input=replace(scene.resolved, date=date)))
 
 
-def _check_date(text: str | None) -> None:
+def _scene(spec: InputSpec, wanted: ModelInput) -> Scene:
+    """A scene; where nothing tells what its numbers mean, a model of raw ones takes them so."""
+    if spec.nodata is None:
+        spec = replace(spec, nodata=wanted.nodata)
+    try:
+        return open_scene(spec)
+    except EngineError as error:
+        if error.code is not ErrorCode.SCALE_UNKNOWN or wanted.quantity != "raw":
+            raise
+        return open_scene(replace(spec, profile="raw"))
+
+
+def _burnt(named: NamedInput, wanted: ModelInput, card: ModelCard, grid: Grid | None) -> Given:
+    """A class map that is given as polygons.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID`` where the model takes a raster; what ``open_burnt`` raises.
+    """
+    if grid is None or not wanted.is_class_map:
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The model {card.id} takes a raster as «{wanted.name}», and polygons are given.",
+            "Give a raster; polygons can be a class map that is a further input.",
+        )
+    from engine.io.burnt import open_burnt  # noqa: PLC0415 - runs without do without pyogrio
+
+    check_date(named.input.date)
+    scene = open_burnt(named.input, card.output.classes, grid)
+    return Given(scene, named.input.date, replace(named, input=scene.resolved))
+
+
+def check_date(text: str | None) -> None:
+    """Refuse what is no date, ISO 8601; None is fine.
+
+    Raises:
+        EngineError: ``REQUEST_INVALID``.
+    """
     try:
         datetime.fromisoformat(text or "2000-01-01")
     except ValueError:

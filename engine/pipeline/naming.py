@@ -40,6 +40,8 @@ def naming_notes(before: Sequence[NamedInput], after: Sequence[NamedInput]) -> t
 
 
 def _names(card: ModelCard, taken: Sequence[str], count: int) -> Sequence[str]:
+    if not count:
+        return ()
     have = Counter([card.input.name, *taken])
     missing = [i.name for i in card.inputs for _ in range(_fewest(i) - have[i.name])]
     roomy = [i.name for i in card.inputs if i.dates or not have[i.name]]

@@ -19,6 +19,7 @@ from engine.contract.messages import (
     OutputSpec,
     PolygonOptions,
     Precision,
+    SegmentRequest,
 )
 from engine.geo.cells import Cells
 from engine.geo.grid import Grid
@@ -166,6 +167,8 @@ class Plan:
     """What turns stored numbers into physical ones, one sentence."""
     preflight: Preflight | None = None
     """Of two dates: whether they can be compared."""
+    asked: SegmentRequest | None = None
+    """What the plan was made for, to tell how to ask for it again."""
 
     @property
     def detail(self) -> Detail:
@@ -186,8 +189,11 @@ class Plan:
         """sha256 of the recipe; files count by content and name, not by folder."""
         plain = recipe_to_plain(self.recipe)
         for spec in (plain["input"], *(other["input"] for other in plain["others"])):
-            spec.pop("uris")
+            layers = [uri.partition("|")[2] for uri in spec.pop("uris")]
+            if any(layers):
+                spec["layers"] = layers
             spec.pop("bands")
+            spec.pop("mask")
         plain.pop("aoi")
         for file in plain["files"]:
             file["uri"] = PurePath(file["uri"]).name
@@ -244,6 +250,7 @@ def plan_to_json(plan: Plan) -> str:
         "acquired": plan.acquired,
         "scaling": plan.scaling,
         "preflight": to_plain(plan.preflight),
+        "asked": to_plain(plan.asked),
     }
     return json.dumps(plain, indent=1, sort_keys=True) + os.linesep
 
@@ -259,4 +266,5 @@ def plan_from_json(text: str) -> Plan:
         acquired=plain["acquired"],
         scaling=plain["scaling"],
         preflight=from_plain(Preflight, seen) if (seen := plain.get("preflight")) else None,
+        asked=from_plain(SegmentRequest, asked) if (asked := plain.get("asked")) else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,8 @@ from engine.models.catalogue import choose_model, find_card, quantity_note
 from engine.models.measure import measured
 from engine.models.precision import settle_precision
 from engine.models.store import ModelStore
+from engine.models.two_dates import tells_change, unchanged_class
+from engine.pipeline.cloud_models import cloud_findings
 from engine.pipeline.coregistration import coregistered
 from engine.pipeline.destination import Destination
 from engine.pipeline.fingerprint import fingerprint
@@ -28,6 +31,7 @@ from engine.pipeline.inputs import Inputs, open_inputs
 from engine.pipeline.kept import KeptPlan
 from engine.pipeline.plan import Plan, Recipe
 from engine.pipeline.preflight import preflight_of
+from engine.pipeline.publish_values import ROUNDED
 from engine.pipeline.query import with_query
 from engine.pipeline.sizing import DEFAULT_MEMORY, MIB, choose_size
 from engine.pipeline.timeline import timeline_of
@@ -37,6 +41,8 @@ BLOCK_EDGE = 1024
 """Source pixels along a block's edge, about."""
 BLOCK_BYTES = 64 * MIB
 """Of a block's scores, about."""
+CHANGED = "change"
+"""Stands for every kind of change where classes are named."""
 FAR_OFF = 2.0
 """Times the sizes of pixels that a model was made for."""
 SAME_SCALE = 1e-6
@@ -64,10 +70,19 @@ def settled_plan(
         _make_room(kept, request, work)
         plan = make_plan(request, store)
         provide(plan.recipe.card)
-        plan = with_query(plan, store, request)
+        plan = _fitted(with_query(plan, store, request), store, request)
         return kept.keep(with_tile_size(plan, store, request.memory), request)
     provide(plan.recipe.card)
     return plan
+
+
+def _fitted(plan: Plan, store: ModelStore, request: SegmentRequest) -> Plan:
+    """The same plan, fitted to the scenes where that takes its network."""
+    if plan.recipe.card.file.format != "pair":
+        return plan
+    from engine.pipeline.embedding_change import fitted  # noqa: PLC0415 - loads scipy
+
+    return fitted(plan, store, request.change)
 
 
 def _make_room(kept: KeptPlan, request: SegmentRequest, work: Path) -> None:
@@ -122,7 +137,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
     Raises:
         EngineError: for whatever is wrong with the request; nothing has been written then.
     """
-    output = request.output
+    asked, output = request, request.output
     read = [*request.input.uris, *(uri for other in request.others for uri in other.input.uris)]
     Destination.of(output, has_classes=False).check(output.overwrite, read)
     request, card, method_notes = _settled_model(request, store)
@@ -133,7 +148,7 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         inputs, moved_note = coregistered(inputs)
         method_notes = (*method_notes, moved_note)
     areas_of_interest = [request.region.aoi] if request.region.aoi else []
-    places.check_spares([*inputs.files, *areas_of_interest])
+    places.check_spares([*inputs.files, *areas_of_interest, request.model])
     _check_results(request, card)
     with inputs.sources():  # bands that are missing, and scenes that lie elsewhere
         grid = inputs.grid
@@ -157,12 +172,14 @@ def make_plan(request: SegmentRequest, store: ModelStore) -> Plan:
         precision=precision,
         engine=VERSION,
     )
-    preflight = preflight_of(inputs)
+    preflight = preflight_of(inputs, cloud_findings(inputs, request.clouds, store))
     seen = preflight.notes if preflight else ()
-    more = (*method_notes, *seen, scale_note, precision_note)
+    rounded = ROUNDED if output.value_type == "uint16" else None
+    more = (*method_notes, *seen, scale_note, precision_note, rounded)
     notes = (*_input_notes(inputs, grid), *(note for note in more if note))
     scaling = " ".join(dict.fromkeys(one.scene.profile.sentence for one in inputs.every))
-    return Plan(recipe, output, request.polygons, notes, inputs.acquired, scaling, preflight)
+    polygons = _of_change(request.polygons, card)
+    return Plan(recipe, output, polygons, notes, inputs.acquired, scaling, preflight, asked)
 
 
 def _input_notes(inputs: Inputs, grid: Grid) -> tuple[str, ...]:
@@ -203,7 +220,13 @@ def _check_results(request: SegmentRequest, card: ModelCard) -> None:
             f"The model {card.id} gives values, not classes: it has no polygons or probabilities.",
             "Leave out --vector and --probability.",
         )
-    _check_polygons(request.polygons, card)
+    if has_classes and output.value_type != "float32":
+        raise EngineError(
+            ErrorCode.REQUEST_INVALID,
+            f"The model {card.id} gives classes, which are bytes.",
+            "Leave out --output-type.",
+        )
+    _check_polygons(_of_change(request.polygons, card), card)
 
 
 def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
@@ -228,10 +251,21 @@ def _check_polygons(options: PolygonOptions, card: ModelCard) -> None:
         )
 
 
+def _of_change(options: PolygonOptions, card: ModelCard) -> PolygonOptions:
+    """Where a result tells change: every kind of it for «change», and for no name at all."""
+    if card.has_transitions or not tells_change(card):
+        return options
+    same = unchanged_class(card)
+    kinds = tuple(name for name in _class_names(card) if same is None or name != same.name)
+    given = options.classes or (CHANGED,)
+    named = (kinds if name == CHANGED else (name,) for name in given)
+    return replace(options, classes=tuple(dict.fromkeys(itertools.chain(*named))))
+
+
 def _class_names(card: ModelCard) -> tuple[str, ...]:
     """What polygons can be made of."""
-    if card.file.format == "transition":
-        return ("change",)
+    if card.has_transitions:
+        return (CHANGED,)
     return tuple(member.name for member in card.output.classes)
 
 
@@ -239,12 +273,24 @@ def _settled_model(
     request: SegmentRequest, store: ModelStore
 ) -> tuple[SegmentRequest, ModelCard, tuple[str, ...]]:
     """The card that runs, the request with what it took to find that, and what was found."""
+    if request.allometry is not None:
+        from engine.pipeline.biomass import from_height  # noqa: PLC0415 - loads scipy
+
+        made = from_height(request, request.allometry)
+        return made.request, made.card, made.notes
     if request.change is None:
         return request, _card_for(request, store), ()
     from engine.pipeline.comparison import compared  # noqa: PLC0415 - loads scipy
+    from engine.pipeline.post_classification import (  # noqa: PLC0415 - as above
+        classified_twice,
+        is_post_classification,
+    )
 
-    fitted = compared(request, request.change)
-    return fitted.request, fitted.card, fitted.notes
+    if is_post_classification(request):
+        made = classified_twice(request, store)
+        return made.request, made.card, made.notes
+    made = compared(request, request.change, store)
+    return made.request, made.card, made.notes
 
 
 def _card_for(request: SegmentRequest, store: ModelStore) -> ModelCard:
@@ -312,7 +358,8 @@ def _scale(
         f"The raster's pixels are {size[1]:.3g} m wide; the model works at {need.gsd:g} m, so it "
         f"sees the scene resampled and its scores are brought back to the raster's pixels."
     )
-    return (rows, cols), sentence + _far_off(size[1], low, high)
+    is_own = card.residuals is not None  # fitted to means over plots, of pixels like these
+    return (rows, cols), sentence + ("" if is_own else _far_off(size[1], low, high))
 
 
 def _far_off(edge: float, low: float, high: float) -> str:

@@ -10,6 +10,7 @@ from engine.contract.codec import to_plain
 from engine.io.stac import Provenance, record_input
 from engine.models.card import ModelCard
 from engine.models.inline import is_inline
+from engine.models.pair import pair_of
 from engine.pipeline.plan import Plan
 
 COMPUTING = ("numpy", "pyproj", "rasterio", "shapely")
@@ -46,10 +47,12 @@ def describe(plan: Plan, device: str) -> Provenance:
 
 def _runtime(card: ModelCard, device: str) -> dict[str, str]:
     """The libraries that really ran the model, by their own word: packages have several names."""
+    if card.file.format == "pair":
+        return _runtime(pair_of(card).network, device)
     if card.file.format == "onnx":
         name = "openvino" if "openvino" in device.lower() else "onnxruntime"
         return {name: str(importlib.import_module(name).__version__)}
-    if card.file.format == "transition":
+    if card.file.format in ("transition", "response"):
         return {}
     if card.file.format == "difference":
         return {"scipy": importlib.metadata.version("scipy")}

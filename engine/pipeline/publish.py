@@ -8,6 +8,7 @@ from engine.contract.messages import ClassArea
 from engine.io.staging import Staging
 from engine.pipeline.blocks import BlockStore
 from engine.pipeline.outcome import Outcome, Run, note_of
+from engine.pipeline.provenance import describe
 from engine.pipeline.publication import Publication
 from engine.pipeline.publish_classes import publish_classes
 from engine.pipeline.publish_transitions import publish_transitions
@@ -40,7 +41,12 @@ def publish(run: Run, blocks: BlockStore, journal: Path, report: Report) -> Outc
             pixels = sum(row.pixels for row in areas)
         else:
             pixels = publish_values(work)
-        work.item(areas, run.device)
+        provenance = describe(plan, run.device)
+        if plan.destination.report is not None:
+            from engine.pipeline.page import publish_page  # noqa: PLC0415 - draws and writes HTML
+
+            publish_page(work, run, provenance, areas, plan.destination.report)
+        work.item(areas, provenance)
         stop_if_cancelled(report)
         outcome = run.outcome(work.artifacts, areas, pixels)
         staging.commit(note_of(plan, outcome))

@@ -17,6 +17,7 @@ from engine.io.stac import ItemAsset
 from engine.io.staging import write_text
 from engine.io.style import polygon_qml, probability_qml, raster_qml
 from engine.io.tables import write_area_table
+from engine.models.two_dates import tells_change, unchanged_class
 from engine.pipeline.publication import Publication
 from engine.tasks.segment import PROBABILITY_NODATA, PROBABILITY_SCALE
 
@@ -60,8 +61,14 @@ def _classes(work: Publication) -> tuple[ClassArea, ...]:
     )
     work.raster("raster", places.raster, "Classes", layout, counted())
     write_text(work.staging.path(places.legend), pam_xml(legend))
-    work.style("raster", places.raster_style, raster_qml(legend))
+    work.style("raster", places.raster_style, raster_qml(legend, unseen=_unseen(work)))
     return areas.table()
+
+
+def _unseen(work: Publication) -> tuple[int, ...]:
+    """Codes of what did not change: a map of change lies above the image that it is about."""
+    member = unchanged_class(work.recipe.card)
+    return (member.id,) if member else ()
 
 
 def _probability(work: Publication, path: Path) -> None:
@@ -92,20 +99,19 @@ def _polygons(work: Publication, path: Path) -> None:
         class_fields,
         write_polygons,
     )
+    from engine.pipeline.change_polygons import change_batches, change_fields  # noqa: PLC0415
     from engine.pipeline.polygons import cell_batches, polygon_batches  # noqa: PLC0415
 
-    recipe = work.recipe
-    legend = recipe.card.output.classes
+    recipe, named = work.recipe, work.plan.polygons.classes
+    legend = tuple(c for c in recipe.card.output.classes if not named or c.name in named)
     parts = ((window, bands[CLASSES], bands[WINNER]) for window, bands in work.windows("polygons"))
-    layout = VectorLayout(
-        layer=path.stem,
-        crs=recipe.grid.crs,
-        fields=class_fields(recipe.area_field),
-        style_qml=polygon_qml(legend),
-    )
+    make = cell_batches if recipe.cells.cell > 1 else polygon_batches
+    batches, fields = make(work.plan, parts), class_fields(recipe.area_field)
+    if tells_change(recipe.card):
+        batches, fields = change_batches(work.plan, batches), change_fields(recipe)
+    layout = VectorLayout(path.stem, recipe.grid.crs, fields, polygon_qml(legend))
     written = work.staging.path(path)
-    batches = cell_batches if recipe.cells.cell > 1 else polygon_batches
-    write_polygons(written, layout, batches(work.plan, parts))
+    write_polygons(written, layout, batches)
     title = "Polygons by class"
     work.add(ItemAsset("vector", path, written, GEOPACKAGE, title, ("data",), None, legend))
 

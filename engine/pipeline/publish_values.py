@@ -16,21 +16,36 @@ SAMPLE = 2_000
 """Values of each block that decide on the range of colours."""
 TAILS = (2, 98)
 """Percentiles between which the colours run."""
+LARGEST = 65534
+"""Of whole numbers in two bytes; the next one means no data."""
+ROUNDED = (
+    f"Values are rounded to whole numbers from 0 to {LARGEST}, those outside are held there; "
+    f"{LARGEST + 1} means no data."
+)
+
+
+def whole_numbers(values: Bands) -> Bands:
+    """Values, NaN where there are none, as unsigned numbers of two bytes."""
+    held = np.clip(np.nan_to_num(values, nan=0.0), 0, LARGEST)
+    found: Bands = np.rint(held).astype(np.uint16)
+    found[np.isnan(values)] = LARGEST + 1
+    return found
 
 
 def publish_values(work: Publication) -> int:
     """Write the raster and its style; the number of pixels that have values."""
     bands = work.recipe.card.output.values
+    is_whole = work.plan.output.value_type == "uint16"
     seen = _Seen()
 
     def watched() -> Iterator[tuple[Window, Bands]]:
         for window, values in work.windows("raster"):
             seen.add(values[0])
-            yield work.in_output(window), values
+            yield work.in_output(window), whole_numbers(values) if is_whole else values
 
     layout = RasterLayout(
-        dtype="float32",
-        nodata=float("nan"),
+        dtype=work.plan.output.value_type,
+        nodata=LARGEST + 1 if is_whole else float("nan"),
         descriptions=tuple(band.name for band in bands),
         overview="average",
         units=tuple(band.unit for band in bands),

@@ -56,7 +56,7 @@ class Tensors:
         needed = (
             functools.reduce(np.logical_or, [c.valid for c in several])
             for given, several in zip(self.recipe.card.inputs, chips, strict=True)
-            if not given.is_optional
+            if not (given.is_optional or given.has_gaps)
         )
         return Chips(chips, functools.reduce(np.logical_and, needed), window)
 

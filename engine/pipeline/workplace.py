@@ -15,6 +15,8 @@ from engine.pipeline.kept import KeptPlan
 from engine.pipeline.plan import Plan
 from engine.pipeline.report import Report
 
+MASKS = "clouds"
+"""Folder of what is masked in the dates of a run, and of the runs that found it."""
 _BLOCKS, _LOCK = "blocks", "publishing.lock"
 
 
@@ -63,7 +65,8 @@ class Workplace:
         """Remove all that is Swath's; the folder itself is the user's."""
         with contextlib.suppress(OSError):
             self.plan.drop()
-        shutil.rmtree(self._work / _BLOCKS, ignore_errors=True)
+        for name in (_BLOCKS, MASKS):
+            shutil.rmtree(self._work / name, ignore_errors=True)
         for pattern in (".plan-*", ".gone-*"):
             for folder in self._work.glob(pattern):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -82,3 +82,17 @@ def test_words_after_two_dashes_are_files():
 def test_times_are_read(number, unit):
     seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[unit]
     assert asking.duration(f"{number}{unit}") == timedelta(seconds=number * seconds)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("calibrate p --predictors a b -o c", "calibrate p --predictors a --predictors b -o c"),
+        ("calibrate p --predictors a --predictors b", None),
+        ("calibrate p --predictors a --field f x", None),
+        ("calibrate --predictors a -- b c", None),
+        ("apply a b --predictors", None),
+    ],
+)
+def test_predictors_may_follow_each_other(typed, meant):
+    assert asking.repeated(typed.split()) == (meant or typed).split()

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 
 
 @pytest.fixture
@@ -66,6 +67,16 @@ def test_a_missing_second_date_is_named(swath, dates, tmp_path):
     assert "none.tif" in said.err
 
 
+def test_a_report_is_one_more_file(swath, dates, tmp_path):
+    page = tmp_path / "Bericht ä.html"
+    said = swath("change", *dates, tmp_path / "o.tif", *OPTIONS, "--report", page)
+    assert said.code == 0, said.err
+    assert f"report  {page}" in said.out
+    text = page.read_text("utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "Warning" not in said.err
+
+
 def test_jobs_of_change_are_listed_as_such(swath, dates, tmp_path):
     swath("change", *dates, tmp_path / "o.tif", *OPTIONS, "--quiet")
     assert [job["task"] for job in swath("jobs", "list", "--json").json["jobs"]] == ["change"]
@@ -98,3 +109,24 @@ def test_two_class_maps_become_a_table_of_transitions(swath, dates, tmp_path):
 def test_a_scene_is_no_class_map(swath, dates, tmp_path):
     said = swath("change", *dates, tmp_path / "o.tif", "--method", "classes")
     assert (said.code, said.error) == (2, "BAND_COUNT")
+
+
+def test_a_model_classifies_both_dates_before_their_classes_are_compared(swath, tmp_path):
+    paths = []
+    for name, colour in {"dry": (200, 180, 150), "wet": (20, 60, 90)}.items():
+        paths.append(tmp_path / f"{name}.tif")
+        layout = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": 64, "width": 96}
+        where = {"crs": "EPSG:32640", "transform": from_origin(300_000, 2_800_000, 2, 2)}
+        with rasterio.open(paths[-1], "w", **layout, **where, photometric="RGB") as target:
+            noise = np.random.default_rng(0).integers(0, 20, (3, 64, 96))
+            target.write((np.array(colour)[:, None, None] + noise).astype(np.uint8))
+    out = tmp_path / "became.tif"
+    words = ("--method", "classes", "--model", "landcover", "--input-profile", "rgb8", "--json")
+    said = swath("change", *paths, out, *words)
+    assert said.code == 0, said.err
+    roles = {a["role"]: a["uri"] for a in said.json["artifacts"]}
+    assert {"raster", "from", "to", "transitions", "matrix"} <= set(roles)
+    for role in ("from", "to"):
+        with rasterio.open(roles[role]) as source:
+            assert source.read(1).max() <= 4
+    assert said.json["summary"]["model"] == "landcover"

@@ -172,6 +172,7 @@ STEPS = {
     "clip": Transform("clip", (0.2,), (0.9,)),
     "decibel": Transform("decibel", (0.001,)),
     "one-hot": Transform("one-hot", (0.25, 0.5)),
+    "cycle": Transform("cycle", (100.0,)),
 }
 
 

@@ -77,7 +77,8 @@ def opened(kind, make_card, tmp_path):
         path.write_bytes(content)
         card = make_card(content, path.as_uri())
         output = card.output
-        chosen = (*output.classes, replace(output.classes[0], id=9))[:classes]
+        more = (replace(output.classes[0], id=9 + n) for n in range(classes))
+        chosen = (*output.classes, *more)[:classes]
         card = replace(
             card,
             inputs=tuple(replace(card.input, name=name) for name in inputs),
@@ -111,7 +112,14 @@ def test_the_first_output_is_the_result(index, opened, tiles):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
-@pytest.mark.parametrize("index", [2, -3])
+@pytest.mark.parametrize("index", [(0, 1), (-2, -1)])
+def test_several_outputs_are_the_result_one_after_the_other(index, opened, tiles):
+    found = opened(index, classes=6).predict(*tiles)
+    np.testing.assert_allclose(found, np.concatenate([*tiles, sum(tiles)], 1), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
+@pytest.mark.parametrize("index", [2, -3, (0, 2)])
 def test_an_output_that_is_not_there_is_refused(index, opened):
     with pytest.raises(EngineError) as caught:
         opened(index)
@@ -132,9 +140,11 @@ def test_a_later_output_through_openvino(opened, tiles):
     pytest.importorskip("openvino", reason="needs OpenVINO (scripts/environment --fast)")
     found = opened(-1, device="openvino").predict(*tiles)
     np.testing.assert_allclose(found, sum(tiles), rtol=1e-6)
+    both = opened((1, 0), classes=6, device="openvino").predict(*tiles)
+    np.testing.assert_allclose(both, np.concatenate([sum(tiles), *tiles], 1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", ["last", 1.5, 1000, True])
+@pytest.mark.parametrize("wrong", ["last", 1.5, 1000, True, [], [0, "x"]])
 def test_what_is_no_number_of_an_output_is_refused(wrong, make_card):
     document = card_to_json(make_card(b"none"))
     assert "swath:output_index" not in document["mlm:output"][0]

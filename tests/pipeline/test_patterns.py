@@ -457,6 +457,20 @@ def test_steps_follow_each_other_as_the_card_says():
     np.testing.assert_allclose(encode(stored, None), [[[0.75, 0]], [[1, 1]]], atol=1e-6)
 
 
+def test_classes_stay_bytes(lab):
+    with pytest.raises(EngineError, match="gives classes, which are bytes"):
+        lab.plan(lab.scene(lab.data(20, 20)), lab.card(), output={"value_type": "uint16"})
+
+
+def test_codes_can_lie_on_a_circle():
+    wanted = dataclasses.replace(given(), transforms=(Transform("cycle", (100.0,)),))
+    assert wanted.channels == 4
+    encode = encoding_of(wanted, (1, 1), (0, 0))
+    found = encode(np.array([[[0.0, 25.0]], [[50.0, 125.0]]], np.float32), None)
+    assert found[:, 0, 0] == pytest.approx([1, 0.5, 0, 0.5], abs=1e-6)
+    assert found[:, 0, 1] == pytest.approx([0.5, 1, 0.5, 1], abs=1e-6)
+
+
 def test_indices_are_channels():
     wanted = given(derived=(Derived("normalized-difference", ("nir", "red")),))
     encode = encoding_of(wanted, (1, 1), (0, 0))
