@@ -3,13 +3,22 @@
 from typing import Dict, List, Optional
 
 import processing
-from qgis.core import Qgis, QgsApplication, QgsMapLayer, QgsProject, QgsRasterLayer, QgsTask
+from qgis.core import (
+    Qgis,
+    QgsApplication,
+    QgsMapLayer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsTask,
+    QgsVectorLayer,
+)
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction, QDialog, QFileDialog, QMessageBox
 
 from ..engine.contract.errors import EngineError, ErrorCode
 from ..engine.contract.messages import EngineInfo, ModelList
+from .compat import GEOMETRY_POLYGON
 from .dates import pair_at_hand, pair_of_last_run, pair_selected
 from .flicker import Flicker
 from .layers import is_result
@@ -21,6 +30,7 @@ MENU = "Swath"
 SEGMENT = "swath:segment"
 APPLY = "swath:apply"
 CHANGE = "swath:change"
+UPDATE = "swath:update"
 
 
 class Actions:
@@ -32,6 +42,7 @@ class Actions:
         self.segment: Optional[QAction] = None
         self.apply: Optional[QAction] = None
         self.change: Optional[QAction] = None
+        self.update: Optional[QAction] = None
         self.flicker: Optional[QAction] = None
         self.flickering: Optional[Flicker] = None
         self.status: Optional[QAction] = None
@@ -47,10 +58,12 @@ class Actions:
         self.apply = self._action("apply", "Apply a model…", lambda: self.open(APPLY))
         self.change = self._action("change", tr("Find changes…"), lambda: self.open(CHANGE))
         self.change.setToolTip(tr("Find what differs between two dates"))
+        self.update = self._action("update", tr("Update a map…"), lambda: self.open(UPDATE))
+        self.update.setToolTip(tr("Find which objects of a map a later image still shows"))
         self._add_flicker()
         self.status = self._action("engine", "Engine status", self.show_status)
         self.status.setToolTip("Is Swath's engine, the program that computes, ready?")
-        for action in (self.segment, self.change, self.flicker, self.status):
+        for action in (self.segment, self.change, self.update, self.flicker, self.status):
             self.toolbar.addAction(action)
         for action in self._all():
             self.iface.addPluginToRasterMenu(MENU, action)
@@ -66,7 +79,7 @@ class Actions:
         self.iface.mainWindow().removeToolBar(self.toolbar)
         self.toolbar.deleteLater()
         self.toolbar = self.segment = self.apply = self.change = self.status = None
-        self.flicker = self.flickering = None
+        self.update = self.flicker = self.flickering = None
 
     def _action(self, name: str, text: str, slot) -> QAction:
         action = QAction(QIcon(icon_path(name)), text, self.iface.mainWindow())
@@ -75,7 +88,10 @@ class Actions:
         return action
 
     def _all(self) -> List[QAction]:
-        every = (self.segment, self.apply, self.change, self.flicker, self.status)
+        every = (
+            *(self.segment, self.apply, self.change, self.update),
+            *(self.flicker, self.status),
+        )
         return [action for action in every if action is not None]
 
     def open(self, algorithm: str) -> None:
@@ -84,7 +100,8 @@ class Actions:
         if problem is not None:
             self.explain(problem)
             return
-        layers = self._two_dates() if algorithm == CHANGE else self._imagery()
+        at_hand = {CHANGE: self._two_dates, UPDATE: self._map_and_image}
+        layers = at_hand.get(algorithm, self._imagery)()
         dialog = processing.createAlgorithmDialog(algorithm, layers)
         self._keep(dialog)
         dialog.show()
@@ -92,6 +109,10 @@ class Actions:
     def _imagery(self) -> Dict[str, QgsRasterLayer]:
         layer = raster_at_hand(self.iface.activeLayer())
         return {"INPUT": layer} if layer else {}
+
+    def _map_and_image(self) -> Dict[str, QgsMapLayer]:
+        polygons = polygons_at_hand(self.iface.activeLayer())
+        return {**self._imagery(), **({"MAP": polygons} if polygons else {})}
 
     def _two_dates(self) -> Dict[str, QgsRasterLayer]:
         pair = pair_at_hand(self._selected(), QgsProject.instance())
@@ -200,6 +221,16 @@ def status_text(engine: EngineInfo, models: ModelList) -> str:
         f"READY: engine {engine.version} (protocol {engine.protocol}, Python {engine.python}, "
         f"process {engine.pid}); {installed} of {len(models.models)} models installed."
     )
+
+
+def polygons_at_hand(active: Optional[QgsMapLayer]) -> Optional[QgsVectorLayer]:
+    """The active layer when it holds polygons, else the topmost that does; no result of Swath's."""
+    order = QgsProject.instance().layerTreeRoot().layerOrder()
+    for layer in ([active] if active else []) + order:
+        is_vector = isinstance(layer, QgsVectorLayer) and not is_result(layer)
+        if is_vector and layer.geometryType() == GEOMETRY_POLYGON:
+            return layer
+    return None
 
 
 def raster_at_hand(active: Optional[QgsMapLayer]) -> Optional[QgsRasterLayer]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+EMBEDDINGS = "similarity-search"
 CLASS_MAPS = ("semantic-segmentation", "scene-classification")
 """Tasks, in the words of the extension, whose result is a raster of classes."""
 
@@ -23,6 +24,10 @@ class CardChoice:
     license: str
     of_two_dates: bool = False
     """Whether it looks at the same bands twice."""
+    classifies: bool = False
+    """Whether it gives each pixel of one raster a class."""
+    embeds: bool = False
+    """Whether it gives embeddings, which can be compared."""
 
 
 def read_cards(folder: Path, tasks: Tuple[str, ...] = ()) -> Tuple[CardChoice, ...]:
@@ -57,6 +62,8 @@ def _read_card(path: Path) -> Optional[CardChoice]:
             gsd=float(card["mlm:input"][0]["gsd"]),
             license=card["license"],
             of_two_dates=_is_of_two_dates(card["mlm:input"]),
+            classifies=_classifies(card["mlm:input"], card["mlm:tasks"]),
+            embeds=EMBEDDINGS in card["mlm:tasks"],
         )
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -64,6 +71,10 @@ def _read_card(path: Path) -> Optional[CardChoice]:
 
 def _is_of_two_dates(inputs: List[Dict[str, Any]]) -> bool:
     return len(inputs) == 2 and inputs[0]["bands"] == inputs[1]["bands"]  # noqa: PLR2004 - a pair
+
+
+def _classifies(inputs: List[Dict[str, Any]], tasks: List[str]) -> bool:
+    return len(inputs) == 1 and CLASS_MAPS[0] in tasks and not inputs[0].get("swath:dates")
 
 
 def licence_of(cards: Tuple[CardChoice, ...], model: str) -> str:

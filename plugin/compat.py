@@ -44,6 +44,10 @@ FILE_BEHAVIOR = _either(
     lambda: Qgis.ProcessingFileParameterBehavior.File,
     lambda: QgsProcessingParameterFile.Behavior.File,
 )
+GEOMETRY_POLYGON = _either(
+    lambda: Qgis.GeometryType.Polygon,
+    lambda: QgsWkbTypes.GeometryType.PolygonGeometry,
+)
 WKB_MULTIPOLYGON = _either(
     lambda: Qgis.WkbType.MultiPolygon,
     lambda: QgsWkbTypes.Type.MultiPolygon,

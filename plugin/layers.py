@@ -20,8 +20,10 @@ JOB_PROPERTY = "swath/job"
 DATES_PROPERTY = "swath/dates"
 MODEL_PROPERTY = "swath/model"
 ROLE_PROPERTY = "swath/role"
-ROLES = ("vector", "raster", "probability")
+ROLES = ("vector", "raster", "to", "from", "probability")
 """Order of a run's layers in its group, from the top."""
+BELOW = ("to", "from", "probability")
+"""Those that lie under the result, and are shown once somebody asks."""
 
 
 def write_mask(source, crs, transforms, path) -> None:
@@ -136,7 +138,7 @@ def place_in_group(root, layer, run: Run, role: str) -> None:
     moved = node.clone()
     moved.setCustomProperty(ROLE_PROPERTY, role)
     moved.setExpanded(role == "raster")
-    moved.setItemVisibilityChecked(role != "probability")  # it lies under the classes
+    moved.setItemVisibilityChecked(role not in BELOW)
     group.insertChildNode(_position(group, role), moved)
     node.parent().removeChildNode(node)
 

@@ -2,7 +2,11 @@
 
 from dataclasses import replace
 
-from qgis.core import QgsProcessingAlgorithm, QgsProcessingOutputFile
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingOutputFile,
+    QgsProcessingOutputRasterLayer,
+)
 from qgis.PyQt.QtGui import QIcon
 
 from ...engine.contract.messages import TaskName
@@ -65,8 +69,11 @@ class ChangeAlgorithm(QgsProcessingAlgorithm):
         for parameter in change_parameters(_cards()):
             self.addParameter(parameter)
         add_outputs(self)
-        table = tr("Table of transitions, of class maps")
+        self.addOutput(QgsProcessingOutputRasterLayer("FROM", tr("Classes before")))
+        self.addOutput(QgsProcessingOutputRasterLayer("TO", tr("Classes after")))
+        table, matrix = tr("Table of transitions"), tr("Picture of the transitions")
         self.addOutput(QgsProcessingOutputFile("TRANSITIONS", table))
+        self.addOutput(QgsProcessingOutputFile("MATRIX", matrix))
 
     def canExecute(self):
         problem = may_have_engine(current_launch())
@@ -94,4 +101,4 @@ class ChangeAlgorithm(QgsProcessingAlgorithm):
 
 def _cards():
     known = known_cards(RESOURCES / "cards", state_dir() / "models" / "cards")
-    return tuple(card for card in known if card.of_two_dates)
+    return tuple(card for card in known if card.of_two_dates or card.classifies or card.embeds)

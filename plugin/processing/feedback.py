@@ -11,6 +11,11 @@ STAGES = {
     "raster": "Writing the raster",
     "probability": "Writing the class probabilities",
     "polygons": "Writing the polygons",
+    "compare": "Comparing",
+    "read": "Reading the map",
+    "count": "Counting the classes",
+    "draw": "Drawing the points",
+    "add up": "Adding up",
 }
 SPANS = {"model": (0.0, 10.0), "segment": (10.0, 90.0)}
 WRITING = (90.0, 100.0)

@@ -8,6 +8,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsRasterLayer,
+    QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import NULL
 
@@ -28,6 +29,11 @@ class Filled:
         """The name that was chosen from a list."""
         return self.algorithm.parameterAsEnumString(self.values, name, self.context)
 
+    def choices(self, name: str) -> List[str]:
+        """The names that were chosen from a list of which several may be."""
+        found = self.algorithm.parameterAsEnumStrings(self.values, name, self.context)
+        return [text for text in found if text]
+
     def flag(self, name: str) -> bool:
         """Whether a box is ticked."""
         return self.algorithm.parameterAsBool(self.values, name, self.context)
@@ -47,6 +53,13 @@ class Filled:
         if layer is None:
             complaint = self.algorithm.invalidRasterError(self.values, name)
             raise QgsProcessingException(complaint)
+        return layer
+
+    def vector(self, name: str) -> QgsVectorLayer:
+        """A vector layer; Processing's own complaint when there is none."""
+        layer = self.algorithm.parameterAsVectorLayer(self.values, name, self.context)
+        if layer is None:
+            raise QgsProcessingException(self.algorithm.invalidSourceError(self.values, name))
         return layer
 
     def rasters(self, name: str) -> List[QgsRasterLayer]:
@@ -77,3 +90,14 @@ class Filled:
     def output(self, name: str) -> str:
         """Where a layer is to be written; "" when it is not wanted."""
         return self.algorithm.parameterAsOutputLayer(self.values, name, self.context)
+
+    def file_output(self, name: str) -> str:
+        """Where a file is to be written; "" when it is not wanted."""
+        return self.algorithm.parameterAsFileOutput(self.values, name, self.context)
+
+    def destination(self, name: str) -> str:
+        """Where a layer or a file is to be written; "" when it is not wanted."""
+        definition = self.algorithm.parameterDefinition(name)
+        if definition.type() == "fileDestination":
+            return self.algorithm.parameterAsFileOutput(self.values, name, self.context)
+        return self.output(name)

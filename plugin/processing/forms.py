@@ -1,7 +1,7 @@
 """The forms of the algorithms, read in the GUI thread."""
 
 from dataclasses import replace
-from typing import Optional
+from typing import Optional, Tuple
 
 from qgis.core import QgsRasterLayer
 
@@ -13,6 +13,8 @@ from .further import FurtherLayers, further_inputs
 from .parameters import AUTO, BY_MODEL, NO_MODEL
 from .request import SegmentForm, parse_bands, profile_text, raster_source
 
+OF_MODELS = ("classes", "embedding")
+"""Methods that can compare what a model makes of each date."""
 CHANGED = "change"
 """The class of a comparison whose polygons are wanted."""
 
@@ -93,9 +95,19 @@ def change_form(filled: Filled, before: QgsRasterLayer) -> SegmentForm:
     return replace(
         form,
         date=filled.text("BEFORE_DATE") or layer_date(before) or None,
-        others=(NamedInput("after" if form.change else "", second),),
+        others=(NamedInput("after" if form.change else "", second), *_further(filled, form)),
         coregister=filled.flag("COREGISTER"),
+        clouds="mask" if filled.flag("CLOUDS") else "ignore",
     )
+
+
+def _further(filled: Filled, form: SegmentForm) -> Tuple[NamedInput, ...]:
+    """Further dates against speckle."""
+    specs = (
+        InputSpec((_source(layer),), form.profile, form.bands, form.nodata, form.gsd)
+        for layer in filled.rasters("ALSO")
+    )
+    return tuple(NamedInput("also", spec) for spec in specs)
 
 
 def _compared(filled: Filled, form: SegmentForm) -> SegmentForm:
@@ -106,6 +118,8 @@ def _compared(filled: Filled, form: SegmentForm) -> SegmentForm:
         filled.number("THRESHOLD"),
     )
     model = "" if form.model == NO_MODEL else form.model
+    if method in OF_MODELS and model:
+        return replace(form, change=ChangeOptions(method, alarm, threshold))
     if method != BY_MODEL and model:
         raise EngineError(
             ErrorCode.REQUEST_INVALID,

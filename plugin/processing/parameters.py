@@ -8,13 +8,16 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
     QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
+    QgsProcessingParameterVectorLayer,
 )
 from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
@@ -50,6 +53,7 @@ METHODS = get_args(ChangeMethod)
 BY_MODEL = "model"
 """The choice besides them."""
 NO_MODEL = "none"
+USUAL_IOU = 0.5
 HIGHEST_SUN = 90.0
 LEAST_MEMORY = 400
 """MiB, as the engine has it."""
@@ -105,6 +109,7 @@ def change_parameters(cards: Sequence[CardChoice]) -> Parameters:
     """Those of ``swath:change``, new; ``cards`` are of models of two dates."""
     advanced = [
         _threshold(),
+        _also(),
         _text("BEFORE_DATE", tr("Date of the layer before, such as 2023-07-31")),
         _text("AFTER_DATE", tr("Date of the layer after, such as 2024-07-31")),
         *_numbers_of_input(),
@@ -123,19 +128,67 @@ def change_parameters(cards: Sequence[CardChoice]) -> Parameters:
         ),
         choice(
             "METHOD",
-            tr("Method (optical: irmad, cva; radar: logratio)"),
+            tr("Method (optical: irmad, cva, embedding; radar: logratio, flood)"),
             [*METHODS, BY_MODEL],
         ),
-        choice("MODEL", tr("Model of two dates"), [NO_MODEL, *(card.id for card in cards)]),
+        choice(
+            "MODEL",
+            tr("Model (of two dates; of one for classes; an encoder for embedding)"),
+            [NO_MODEL, *(card.id for card in cards)],
+        ),
         _model_file(tr("Model or card from a file instead")),
         _false_alarm(),
         QgsProcessingParameterBoolean(
             "COREGISTER", tr("Move the layer after onto the layer before"), defaultValue=False
         ),
+        QgsProcessingParameterBoolean(
+            "CLOUDS", tr("Leave out clouds and their shadows"), defaultValue=True
+        ),
         *_area(),
         _profile(),
         *(_advanced(p) for p in advanced),
-        *_outputs(tr("Change"), tr("Polygons"), tr("Class probabilities")),
+        *_outputs(tr("Change"), tr("Polygons"), tr("Class probabilities"), has_report=True),
+    ]
+
+
+def update_parameters(cards: Sequence[CardChoice]) -> Parameters:
+    """Those of ``swath:update``, new; ``cards`` are of models that give classes."""
+    advanced = [
+        _text("CLASSES", tr("Classes of the model that are objects (all but the first if empty)")),
+        _text("HIDDEN", tr("Classes of the model that hide the ground, such as cloud")),
+        _text("MAP_DATE", tr("Date of the map, such as 2020-07-31")),
+        _text("DATE", tr("Date of the image, such as 2024-07-31")),
+        *_numbers_of_input(),
+        *_computing(),
+        _memory(),
+    ]
+    return [
+        QgsProcessingParameterVectorLayer("MAP", tr("Map: polygons of before"), [SOURCE_POLYGON]),
+        QgsProcessingParameterRasterLayer("INPUT", tr("Image: raster layer of the later date")),
+        choice("MODEL", tr("Model that marks these objects"), [card.id for card in cards]),
+        _model_file(tr("Model or card from a file instead")),
+        QgsProcessingParameterField(
+            "FIELD", tr("Field of the map with its classes"), None, "MAP", optional=True
+        ),
+        QgsProcessingParameterNumber(
+            "IOU",
+            tr("Overlap from which on an object is the same (intersection over union)"),
+            NUMBER_DOUBLE,
+            defaultValue=USUAL_IOU,
+            minValue=0.0,
+            maxValue=1.0,
+        ),
+        _min_area(),
+        _text("SQUARE", tr("Classes whose objects get right angles, such as building")),
+        QgsProcessingParameterBoolean(
+            "KEEP_OUTLINES",
+            tr("Objects that are the same keep their old outline"),
+            defaultValue=False,
+        ),
+        *_area(),
+        _profile(),
+        *(_advanced(p) for p in advanced),
+        QgsProcessingParameterVectorDestination("OUTPUT", tr("Updated map"), SOURCE_POLYGON),
     ]
 
 
@@ -145,6 +198,12 @@ def _false_alarm() -> QgsProcessingParameterDefinition:
         tr("Tolerated share of false alarms (automatic when empty)"),
         minValue=0.0,
         maxValue=1.0,
+    )
+
+
+def _also() -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterMultipleLayers(
+        "ALSO", tr("Further dates, against the speckle of radar"), SOURCE_RASTER, optional=True
     )
 
 
@@ -251,7 +310,10 @@ def _memory() -> QgsProcessingParameterDefinition:
     )
 
 
-def _outputs(raster: str, polygons: str, probabilities: str) -> Parameters:
+def _outputs(
+    raster: str, polygons: str, probabilities: str, *, has_report: bool = False
+) -> Parameters:
+    """Destinations; ``has_report``: whether the page is written unless a user skips it."""
     return [
         QgsProcessingParameterRasterDestination("OUTPUT", raster),
         QgsProcessingParameterVectorDestination(
@@ -259,6 +321,13 @@ def _outputs(raster: str, polygons: str, probabilities: str) -> Parameters:
         ),
         QgsProcessingParameterRasterDestination(
             "PROBABILITY", probabilities, optional=True, createByDefault=False
+        ),
+        QgsProcessingParameterFileDestination(  # QGIS makes it an HTML output by its filter
+            "REPORT",
+            tr("Report"),
+            f"{tr('HTML files')} (*.html *.htm)",
+            optional=True,
+            createByDefault=has_report,
         ),
     ]
 

@@ -4,10 +4,14 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from ..settings import icon_path
+from .accuracy import AssessAlgorithm, SampleAlgorithm
 from .apply import ApplyAlgorithm
+from .biomass import BiomassAlgorithm, TotalsAlgorithm
+from .calibrate import CalibrateAlgorithm
 from .change import ChangeAlgorithm
 from .install_model import InstallModelAlgorithm
 from .segment import SegmentAlgorithm
+from .update import UpdateAlgorithm
 
 
 class SwathProvider(QgsProcessingProvider):
@@ -32,6 +36,12 @@ class SwathProvider(QgsProcessingProvider):
         self.addAlgorithm(SegmentAlgorithm())
         self.addAlgorithm(ApplyAlgorithm())
         self.addAlgorithm(ChangeAlgorithm())
+        self.addAlgorithm(UpdateAlgorithm())
+        self.addAlgorithm(BiomassAlgorithm())
+        self.addAlgorithm(CalibrateAlgorithm())
+        self.addAlgorithm(TotalsAlgorithm())
+        self.addAlgorithm(AssessAlgorithm())
+        self.addAlgorithm(SampleAlgorithm())
         self.addAlgorithm(InstallModelAlgorithm())
 
     def defaultRasterFileExtension(self):

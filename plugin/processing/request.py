@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Tuple
 from ...engine.contract.errors import EngineError, ErrorCode
 from ...engine.contract.messages import (
     ChangeOptions,
+    CloudRule,
     InputSpec,
     NamedInput,
     OutputSpec,
@@ -21,6 +22,7 @@ from ...engine.contract.messages import (
 SUN_PARAMETER = "sun_elevation"
 RASTER_SUFFIXES = (".tif", ".tiff")
 VECTOR_SUFFIXES = (".gpkg",)
+REPORT_SUFFIXES = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,22 @@ class SegmentForm:
     """How two dates are compared without a model."""
     coregister: bool = False
     """Move the second date onto the first."""
+    clouds: CloudRule = "ignore"
+    """Of two dates: what becomes of clouds."""
     query: Optional[str] = None
     """A picture of what is looked for."""
     min_area: float = 0.0
     classes: Tuple[str, ...] = ()
     """Those whose polygons are wanted; none: all."""
+    square: Tuple[str, ...] = ()
+    """Those whose polygons get right angles."""
     device: str = "auto"
     precision: Precision = "exact"
     memory: Optional[int] = None
     """MiB."""
     vector: Optional[str] = None
     probability: Optional[str] = None
+    report: Optional[str] = None
 
 
 def segment_request(form: SegmentForm) -> SegmentRequest:
@@ -83,18 +90,20 @@ def segment_request(form: SegmentForm) -> SegmentRequest:
             raster=absolute(form.output),
             vector=absolute(form.vector) if form.vector else None,
             probability=absolute(form.probability) if form.probability else None,
+            report=absolute(form.report) if form.report else None,
             overwrite=True,
         ),
         model=form.model,
         others=form.others,
         change=form.change,
         coregister=form.coregister,
+        clouds=form.clouds,
         query=absolute(form.query) if form.query else None,
         region=Region(bounds=form.extent, aoi=form.mask),
         device=form.device,
         precision=form.precision,
         memory=form.memory,
-        polygons=PolygonOptions(min_area=form.min_area, classes=form.classes),
+        polygons=PolygonOptions(min_area=form.min_area, square=form.square, classes=form.classes),
     )
 
 
@@ -165,12 +174,30 @@ def raster_source(provider: str, source: str, name: str) -> str:
     )
 
 
+def vector_source(provider: str, source: str, name: str) -> str:
+    """What the engine opens for a vector layer: ``FILE|layername=NAME``.
+
+    Raises:
+        EngineError: ``INPUT_UNREADABLE`` when the layer is not read from a file as it is.
+    """
+    path, *terms = source.split("|")
+    kept = [term for term in terms if term.startswith(("layername=", "layerid="))]
+    if provider != "ogr" or not Path(path).exists() or len(kept) != len(terms):
+        raise EngineError(
+            ErrorCode.INPUT_UNREADABLE,
+            f"The layer «{name}» is no file of its own, or shows some of its features only.",
+            "Save it as a GeoPackage first (Export > Save Features As…), then use that layer.",
+        )
+    return "|".join((str(Path(path).absolute()), *kept))
+
+
 def _outputs(form: SegmentForm) -> List[Tuple[str, str, Tuple[str, ...]]]:
     """Name, path and allowed endings of each output that is asked for."""
     table = (
         ("result raster", form.output, RASTER_SUFFIXES),
         ("polygons", form.vector, VECTOR_SUFFIXES),
         ("class probabilities", form.probability, RASTER_SUFFIXES),
+        ("report", form.report, REPORT_SUFFIXES),
     )
     return [(name, path, suffixes) for name, path, suffixes in table if path]
 

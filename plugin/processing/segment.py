@@ -82,4 +82,5 @@ class SegmentAlgorithm(QgsProcessingAlgorithm):
 
 
 def _cards():
-    return read_cards(RESOURCES / "cards", CLASS_MAPS)
+    cards = read_cards(RESOURCES / "cards", CLASS_MAPS)
+    return tuple(card for card in cards if not card.of_two_dates)

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
+    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingOutputFile,
     QgsProcessingOutputNumber,
@@ -57,6 +58,7 @@ class Work:
             output=filled.output("OUTPUT"),
             vector=filled.output("VECTOR") or None,
             probability=filled.output("PROBABILITY") or None,
+            report=filled.file_output("REPORT") or None,
         )
         work = replace(self, form=form)
         try:
@@ -79,7 +81,7 @@ class Work:
             job = client.submit(Submission(self.task, self._request(), self.layer_name))
             progress.say_job(job)
             job = client.follow(job.id, progress, feedback.isCanceled)
-        _raise_unless_succeeded(job)
+        raise_unless_succeeded(job)
         progress.say_summary(job.summary)
         return job
 
@@ -106,6 +108,8 @@ class Work:
                 details = context.layerToLoadOnCompletionDetails(path)
                 details.name = _layer_name(details.name, job)
                 details.setPostProcessor(FinishLayer(run, artifact))
+        if context.willLoadLayerOnCompletion(self.form.output):
+            _load_dates(run, job, context)
 
 
 def prepare(task: TaskName, filled: Filled, read_form: ReadForm, first: str = "INPUT") -> Work:
@@ -156,6 +160,18 @@ def add_outputs(algorithm: Any) -> None:
     algorithm.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Pixels with a result")))
 
 
+def _load_dates(run: Run, job: Job, context: Any) -> None:
+    """The classes of each date, where there are such, come along with the raster of change."""
+    names = {"from": tr("Classes before"), "to": tr("Classes after")}
+    for artifact in job.artifacts:
+        if artifact.role in names:
+            details = QgsProcessingContext.LayerDetails(
+                names[artifact.role], context.project(), artifact.role.upper()
+            )
+            details.setPostProcessor(FinishLayer(run, artifact))
+            context.addLayerToLoadOnCompletion(artifact.uri, details)
+
+
 def _layer_name(name: str, job: Job) -> str:
     """What kind of result a raster is shows once it is there."""
     if name != tr(RESULT):
@@ -170,8 +186,12 @@ def results_of(job: Job, form: SegmentForm) -> Dict[str, Any]:
         "OUTPUT": form.output,
         "VECTOR": form.vector,
         "PROBABILITY": form.probability,
+        "REPORT": form.report,
         "AREAS": files.get("areas"),
+        "FROM": files.get("from"),
+        "TO": files.get("to"),
         "TRANSITIONS": files.get("transitions"),
+        "MATRIX": files.get("matrix"),
         "ITEM": files.get("item"),
         "JOB": job.id,
         "MODEL_USED": job.summary.model,
@@ -180,7 +200,12 @@ def results_of(job: Job, form: SegmentForm) -> Dict[str, Any]:
     return {name: value for name, value in results.items() if value is not None}
 
 
-def _raise_unless_succeeded(job: Job) -> None:
+def raise_unless_succeeded(job: Job) -> None:
+    """Turn a job's end into an error where it is one.
+
+    Raises:
+        EngineError: the job's own.
+    """
     if job.state is JobState.SUCCEEDED:
         return
     if job.state is JobState.CANCELLED:

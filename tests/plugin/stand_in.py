@@ -49,7 +49,7 @@ class Job:
         self.state = "running"
         self.tell("state", state="running")
         self.tell("message", level="info", text="The numbers are taken as they are.")
-        model = Path(self.request["model"]).stem
+        model = Path(self.request.get("run", self.request)["model"]).stem
         for done in range(1, 11 if model != "slow" else 1000):
             if self.cancelled:
                 return self.end("cancelled")
@@ -66,6 +66,9 @@ class Job:
         self.tell("state", state=state, error=error)
 
     def write(self):
+        if self.task == "update":
+            self.write_update()
+            return
         output = self.request["output"]
         source = self.request["input"]["uris"][0]
         style = write_raster(source, output["raster"])
@@ -76,9 +79,34 @@ class Job:
         if output["vector"]:
             write_vector(output["raster"], output["vector"])
             self.deliver("vector", output["vector"])
+        if output["report"]:
+            Path(output["report"]).write_text("<h1>Change</h1>", "utf-8")
+            self.deliver("report", output["report"])
+        if (self.request["change"] or {}).get("method") == "classes":
+            self.write_dates(source, Path(output["raster"]))
         areas = Path(output["raster"]).with_suffix(".csv")
         areas.write_text("class_id,class_name\n0,clear\n", "utf-8")
         self.deliver("areas", str(areas))
+
+    def write_update(self):
+        target = self.request["options"]["output"]
+        source = self.request["run"]["input"]["uris"][0]
+        raster = str(Path(target).with_suffix(".tif"))
+        write_raster(source, raster)
+        write_vector(raster, target)
+        self.deliver("vector", target)
+        table = Path(target).with_name(f"{Path(target).stem}_statuses.csv")
+        table.write_text("status,old_objects\nkept,3\n", "utf-8")
+        self.deliver("statuses", str(table))
+
+    def write_dates(self, source, raster):
+        for role in ("from", "to"):
+            date = str(raster.with_name(f"{raster.stem}_{role}.tif"))
+            self.deliver(role, date, write_raster(source, date))
+        for role, end in (("transitions", "csv"), ("matrix", "svg")):
+            beside = raster.with_name(f"{raster.stem}_transitions.{end}")
+            beside.write_text("", "utf-8")
+            self.deliver(role, str(beside))
 
     def deliver(self, role, uri, style=None):
         artifact = {"role": role, "uri": uri, "media_type": "x/y", "style": style}

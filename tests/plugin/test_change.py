@@ -75,6 +75,7 @@ def test_all_that_it_takes_is_two_layers(layers, state):
     assert (other["name"], other["input"]["uris"]) == ("after", [layers[1].source()])
     assert request["change"] == {"method": "irmad", "false_alarm": None, "threshold": None}
     assert (request["model"], request["coregister"]) == ("auto", False)
+    assert request["clouds"] == "mask"
     assert request["polygons"]["classes"] == ["change"]
 
 
@@ -85,6 +86,7 @@ def test_everything_filled_in_arrives_at_the_engine(layers, state, tmp_path):
         FALSE_ALARM=0.01,
         THRESHOLD=3.5,
         COREGISTER=True,
+        CLOUDS=False,
         BEFORE_DATE="2023-07-01",
         AFTER_DATE="2024-07-02",
         PROFILE="decibel",
@@ -101,7 +103,7 @@ def test_everything_filled_in_arrives_at_the_engine(layers, state, tmp_path):
     )
     request = last(state)["request"]
     assert request["change"] == {"method": "logratio", "false_alarm": 0.01, "threshold": 3.5}
-    assert request["coregister"] is True
+    assert (request["coregister"], request["clouds"]) == (True, "ignore")
     first, second = request["input"], request["others"][0]["input"]
     assert (first["profile"], second["profile"]) == ("decibel", "power")
     assert (first["date"], second["date"]) == ("2023-07-01", "2024-07-02")
@@ -139,7 +141,7 @@ def test_a_model_of_two_dates_stands_for_a_method(layers, state):
     assert request["coregister"] is True
 
 
-def test_only_models_of_two_dates_can_be_chosen(layers, state, request):
+def test_models_of_two_dates_of_classes_and_encoders_can_be_chosen(layers, state, request):
     cards = request.config.rootpath / "resources/cards"
     card = json.loads((cards / "clouds-6band-l1c.json").read_text("utf-8"))
     (image,) = card["mlm:input"]
@@ -152,8 +154,8 @@ def test_only_models_of_two_dates_can_be_chosen(layers, state, request):
     algorithm = QgsApplication.processingRegistry().createAlgorithmById(CHANGE)
     offered = algorithm.parameterDefinition("MODEL").options()
     assert offered[0] == "none"
-    assert "twice" in offered
-    assert not {"once", "with-dem", "clouds-6band-l1c", "presto"} & set(offered)
+    assert {"twice", "once", "clouds-6band-l1c", "presto"} <= set(offered)
+    assert not {"with-dem", "scenes"} & set(offered)
     assert "<b>twice</b>" in algorithm.shortHelpString()
     run(layers, METHOD="model", MODEL="twice")
     assert last(state)["request"]["model"] == "twice"
@@ -217,11 +219,17 @@ def run_and_load(layers, tmp_path, name="change"):
         details = QgsProcessingContext.LayerDetails(output.title(), project, output)
         context.addLayerToLoadOnCompletion(path, details)
     results = run(layers, context, **paths)
-    for output in endings:
-        found = QgsProcessingUtils.mapLayerFromString(results[output], context)
+    load(context, [results[output] for output in endings])
+
+
+def load(context, files):
+    """What QGIS does once an algorithm has ended."""
+    for file in files:
+        found = QgsProcessingUtils.mapLayerFromString(file, context)
+        details = context.layerToLoadOnCompletionDetails(file)
         owned = context.takeResultLayer(found.id())
-        project.addMapLayer(owned)
-        details = context.layerToLoadOnCompletionDetails(results[output])
+        owned.setName(details.name)
+        context.project().addMapLayer(owned)
         details.postProcessor().postProcessLayer(
             owned, context, QgsProcessingFeedback(logFeedback=False)
         )
@@ -237,6 +245,33 @@ def test_the_results_lie_styled_in_one_group_that_knows_the_dates(layers, tmp_pa
     assert group.children()[1].layer().renderer().type() == "paletted"
     assert [node.layer() for node in imagery] == [layers[1], layers[0]]
     assert pair_of_last_run(QgsProject.instance()) == tuple(layers)
+
+
+def test_a_model_of_one_date_can_make_the_classes_that_are_compared(layers, state):
+    results = run(layers, METHOD="classes", MODEL="landcover")
+    request = last(state)["request"]
+    assert (request["model"], request["change"]["method"]) == ("landcover", "classes")
+    assert request["others"][0]["name"] == "after"
+    for name in ("FROM", "TO"):
+        assert QgsRasterLayer(results[name], name).isValid()
+    assert results["MATRIX"].endswith("_transitions.svg")
+    assert results["TRANSITIONS"].endswith("_transitions.csv")
+
+
+def test_the_classes_of_both_dates_are_loaded_below_the_change_and_hidden(layers, tmp_path):
+    project, context = QgsProject.instance(), QgsProcessingContext()
+    context.setProject(project)
+    output = str(tmp_path / "what.tif")
+    details = QgsProcessingContext.LayerDetails("Change", project, "OUTPUT")
+    context.addLayerToLoadOnCompletion(output, details)
+    results = run(layers, context, METHOD="classes", MODEL="landcover", OUTPUT=output)
+    load(context, [results[name] for name in ("OUTPUT", "FROM", "TO")])
+    group = project.layerTreeRoot().children()[0]
+    nodes = {node.layer().customProperty("swath/role"): node for node in group.children()}
+    assert list(nodes) == ["raster", "to", "from"]
+    assert [node.itemVisibilityChecked() for node in nodes.values()] == [True, False, False]
+    assert nodes["from"].layer().name() == "Classes before"
+    assert all(node.layer().renderer().type() == "paletted" for node in nodes.values())
 
 
 def test_the_dates_of_the_last_run_outlive_the_session_but_not_their_layers(layers, tmp_path):
@@ -311,3 +346,14 @@ def test_it_is_a_step_of_a_model(layers, state):
     assert QgsRasterLayer(results[target], "x").isValid()
     request = last(state)["request"]
     assert request["change"] == {"method": "cva", "false_alarm": 0.05, "threshold": None}
+
+
+def test_an_encoder_and_further_dates_arrive_at_the_engine(layers, state):
+    run(layers, METHOD="embedding", MODEL="galileo-nano")
+    request = last(state)["request"]
+    assert (request["model"], request["change"]["method"]) == ("galileo-nano", "embedding")
+    run(layers, METHOD="logratio", PROFILE="power", ALSO=[layers[0], layers[1]])
+    _, *further = last(state)["request"]["others"]
+    assert [one["name"] for one in further] == ["also", "also"]
+    assert [one["input"]["uris"][0] for one in further] == [layer.source() for layer in layers[:2]]
+    assert {one["input"]["profile"] for one in further} == {"power"}

@@ -33,17 +33,19 @@ def test_loads_with_a_toolbar_a_menu_and_a_provider(plugin, qgis_iface):
     window = qgis_iface.mainWindow()
     assert {w.objectName() for w in swath_widgets(window)} == {
         *("SwathToolBar", "swath_segment", "swath_apply", "swath_change"),
-        *("swath_flicker", "swath_engine"),
+        *("swath_update", "swath_flicker", "swath_engine"),
     }
     assert QgsApplication.processingRegistry().providerById("swath") is not None
     assert all(not action.icon().isNull() for action in plugin.actions.toolbar.actions())
     bar = [action.objectName() for action in plugin.actions.toolbar.actions()]
-    assert bar == ["swath_segment", "swath_change", "swath_flicker", "swath_engine"]
-    menus = [call.args for call in qgis_iface.addPluginToRasterMenu.call_args_list[-5:]]
+    names = ("segment", "change", "update", "flicker", "engine")
+    assert bar == [f"swath_{name}" for name in names]
+    menus = [call.args for call in qgis_iface.addPluginToRasterMenu.call_args_list[-6:]]
     assert [(menu, action.text()) for menu, action in menus] == [
         ("Swath", "Segment raster…"),
         ("Swath", "Apply a model…"),
         ("Swath", "Find changes…"),
+        ("Swath", "Update a map…"),
         ("Swath", "Flicker before/after"),
         ("Swath", "Engine status"),
     ]
@@ -58,7 +60,7 @@ def test_unload_leaves_nothing(qgis_iface, qgis_processing, qtbot):
         loaded.unload()
     qtbot.waitUntil(lambda: not swath_widgets(window), timeout=2000)
     assert QgsApplication.processingRegistry().providerById("swath") is None
-    assert len(qgis_iface.removePluginRasterMenu.call_args_list) == before + 10
+    assert len(qgis_iface.removePluginRasterMenu.call_args_list) == before + 12
 
 
 def test_qgis_process_gets_the_provider_without_a_desktop(qgis_processing):
@@ -68,7 +70,7 @@ def test_qgis_process_gets_the_provider_without_a_desktop(qgis_processing):
     loaded.unload()
 
 
-@pytest.mark.parametrize("button", ["segment", "apply", "change", "status"])
+@pytest.mark.parametrize("button", ["segment", "apply", "change", "update", "status"])
 def test_without_an_engine_each_button_explains(button, plugin, qgis_iface, qtbot, monkeypatch):
     monkeypatch.setenv("SWATH_ENGINE", "/nowhere/python")
     getattr(plugin.actions, button).trigger()
