@@ -92,7 +92,7 @@ def known_suites() -> dict[str, Suite]:
     offscreen, trixie = {"QT_QPA_PLATFORM": "offscreen"}, {"SWATH_QGIS_SUITE": "trixie"}
     plugin, desktop = ("tests/plugin",), ("tests/qgis",)
     suites = (
-        Suite("engine", (*engine, "-m", "not torch"), engine_folders(), 900),
+        Suite("engine", (*engine, "-m", "not torch"), engine_folders(), 1500),
         Suite("torch", with_torch, ("tests/models", "tests/pipeline"), 900, (TORCH_SETUP,)),
         Suite("plugin", in_qgis, plugin, 300, (system, venv), offscreen),
         Suite("desktop", engine, desktop, 600, (system,)),

@@ -3,10 +3,17 @@
 Loaded by the engine's Python and by QGIS' own alike, so it needs pytest alone.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+
+with contextlib.suppress(ImportError):  # QGIS' own Python has none
+    from hypothesis import settings
+
+    settings.register_profile("swath", deadline=None)  # machines may be busy
+    settings.load_profile("swath")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmark.change import figures
 from benchmark.limits import BASE_TILE
 from benchmark.models import CLASSES
 from benchmark.polygons import judge
 from benchmark.seams import difference, whole_image, wrong_nodata
 from benchmark.shapes import QUICKER, REFERENCE, SHAPES, run_shape
+from benchmark.stack import EDGE, QUICK_EDGE, run_stack
 from benchmark.timing import Bench, Scale, Timing, as_record
 
 MEMORY_MIB = {"unet": 1500, "tiny": 700}
@@ -199,6 +201,22 @@ def shapes_row(bench: Bench, scale: Scale, found: Findings) -> None:
         found.record[f"shape {name}"] = asdict(shape) | asdict(run) | {"cpu_s_per_mpix": work}
 
 
+def stack_row(bench: Bench, scale: Scale, found: Findings) -> None:
+    """Biomass from five sources on as many grids, within the memory of a small network."""
+    edge = EDGE if scale.bars else QUICK_EDGE
+    run = run_stack(bench, edge, edge, MEMORY_MIB["tiny"])
+    title = f"biomass of five sources, {edge}² ({run.exit:.0f} s)"
+    found.checks.append(_memory(title, run.peak_mib, MEMORY_MIB["tiny"]))
+    found.record["stack"] = {"edge": edge} | asdict(run)
+
+
+def change_row(_bench: Bench, _scale: Scale, found: Findings) -> None:
+    """Maps of change where the truth is known; it takes no time worth measuring."""
+    for figure in figures():
+        found.checks.append(Check(figure.what, figure.value, figure.bar, figure.holds))
+        found.record[f"change: {figure.what}"] = figure.value
+
+
 Measure = Callable[[Bench, Scale, Findings], None]
 ROWS: dict[str, Measure] = {
     "unet": speed_row("unet"),
@@ -207,6 +225,8 @@ ROWS: dict[str, Measure] = {
     "nodata": nodata_row,
     "polygons": polygons_row,
     "shapes": shapes_row,
+    "change": change_row,
+    "stack": stack_row,
     "tiny-40k": large_row("tiny"),
     "unet-40k": large_row("unet"),
 }
