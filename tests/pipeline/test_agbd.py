@@ -256,7 +256,7 @@ def test_whole_numbers(network, tmp_path):
     ("words", "says"),
     [
         ([], "either of canopy height by a formula, or by a model"),
-        (["--model", "agbd-fcn", "--height", "chm.tif"], "not both"),
+        (["--model", "agbd-fcn", "--height", "chm.tif"], "Give one of"),
         (["--model", "agbd-fcn"], "nothing to look at"),
         (["scene.tif", "--height", "chm.tif"], "canopy height alone"),
     ],
